@@ -62,15 +62,14 @@ class Parameter:
     """
 
     kind: str
-    name: str
     shape: tuple[int, ...]
     per_token: int = 0
 
     letters: ClassVar[dict[str, str]] = {}
 
     def tensors(self) -> Iterator[Tensor]:
-        """The tensor itself; its name replaces a module's, so it may hold no dot."""
-        yield Tensor(self.name, self.shape)
+        """The tensor itself, named by its place in the tree."""
+        yield Tensor("", self.shape)
 
     def ops(self, work: Work) -> Iterator[Op]:
         """`per_token` vector FLOPs a token."""
@@ -87,14 +86,13 @@ class Buffer:
     """Values stored in the checkpoint that are not parameters (a router's correction bias)."""
 
     kind: str
-    name: str
     shape: tuple[int, ...]
 
     letters: ClassVar[dict[str, str]] = {}
 
     def tensors(self) -> Iterator[Tensor]:
         """One tensor, marked as a buffer; it is in no parameter count."""
-        yield Tensor(self.name, self.shape, buffer=True)
+        yield Tensor("", self.shape, buffer=True)
 
     def ops(self, work: Work) -> Iterator[Op]:
         """One addition per value and token."""

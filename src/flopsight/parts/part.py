@@ -15,7 +15,7 @@ from flopsight.workload import Work
 class Tensor:
     """One stored parameter.
 
-    name    relative to its part ("weight", "bias", "gate_up_proj")
+    name    relative to its part ("weight", "bias", "gate_up_proj"); empty if the part's own path is the name
     shape   as the framework stores it
     routed  how many of the leading rows one token uses, and of how many: (8, 256) for experts; None if all
     buffer  stored with the checkpoint but not a parameter
