@@ -109,6 +109,12 @@ class Reader:
         self.at += count
         return data
 
+    def peek(self, most: int) -> bytes:
+        """Up to `most` of the next bytes, without moving the cursor."""
+        data = self.stream.read(min(most, self.left()))
+        self.stream.seek(self.at)
+        return data
+
     def skip(self, count: int, what: str) -> None:
         """Move over `count` bytes without reading them."""
         self.need(count, what)
