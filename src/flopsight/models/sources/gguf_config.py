@@ -405,7 +405,7 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "phimoe": _like_llama("phimoe", {**_SLIDING, **_routed("num_local_experts")}, _attention_bias),
     "gpt2": Family("gpt2", _GPT2, {}),
     "gptneox": _like_llama("gpt_neox", finish=_neox),
-    "falcon": Family("falcon", _REQUIRED, _OPTIONAL, _falcon),
+    "falcon": Family("falcon", {**_REQUIRED, "feed_forward_length": "ffn_hidden_size"}, _OPTIONAL, _falcon),
     "bloom": Family("bloom", _BLOOM, {}),
     "mpt": Family("mpt", _MPT, {}, _mpt),
     "starcoder2": _like_llama("starcoder2", _SLIDING, _starcoder2),

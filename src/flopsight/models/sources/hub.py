@@ -61,7 +61,6 @@ def _package(name: str) -> Any:  # noqa: ANN401  (an optional package has no typ
 
 def _asking(repo_id: str, ask: Callable[[], T]) -> T:
     """Run one request; every way in which the hub can refuse becomes one sentence."""
-    transport = _package("httpx")
     errors = _package("huggingface_hub.errors")
     try:
         return ask()
@@ -71,7 +70,8 @@ def _asking(repo_id: str, ask: Callable[[], T]) -> T:
         raise MissingCapability(
             f"The hub has no {repo_id} that this user may see. Check the spelling or log in."
         ) from None
-    except (OSError, ValueError, RuntimeError, transport.HTTPError) as e:
+    # The HTTP library changed with the client's versions (requests, httpx, httpx2): its root is a base of the hub's.
+    except (OSError, ValueError, RuntimeError, *errors.HfHubHTTPError.__bases__) as e:
         why = (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
         how = "Check the network, or download config.json elsewhere and give its path"
         raise MissingCapability(f"{repo_id} could not be read from the hub ({why}). {how}.") from None

@@ -1,0 +1,52 @@
+"""The readers of untrusted files, as functions of bytes that may end in an answer or in a FlopsightError only."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Callable
+
+from flopsight.errors import FlopsightError
+from flopsight.facts import Unknown
+from flopsight.models.sources.gguf import parse_gguf
+from flopsight.models.sources.gguf_config import gguf_config
+from flopsight.models.sources.json_config import parse_object
+from flopsight.models.sources.safetensors import parse_header, parse_index
+from flopsight.models.sources.tensors import total_bytes
+
+
+def fuzz_json(data: bytes) -> None:
+    """A config or an index: whatever is accepted is an object that can be written again as text."""
+    with contextlib.suppress(FlopsightError):
+        made = parse_object(data, "fuzz.json")
+        assert isinstance(made, dict)
+        json.dumps(made, ensure_ascii=False).encode()
+        parse_index(made, "fuzz.json")
+
+
+def fuzz_safetensors(data: bytes) -> None:
+    """A header: whatever is accepted accounts for every byte of the file."""
+    with contextlib.suppress(FlopsightError):
+        tensors = parse_header(io.BytesIO(data), len(data), "fuzz.safetensors")
+        header = int.from_bytes(data[:8], "little")
+        assert total_bytes(tensors) == len(data) - 8 - header
+
+
+def fuzz_gguf(data: bytes) -> None:
+    """A header and its config: whatever is accepted lies within the file, once strictly and once without its data."""
+    for whole in (True, False):
+        with contextlib.suppress(FlopsightError):
+            file = parse_gguf(io.BytesIO(data), len(data), "fuzz.gguf", whole=whole)
+            size = total_bytes(file.tensors)
+            assert not isinstance(size, Unknown)
+            assert not whole or size < len(data)
+            config = gguf_config(file)
+            assert isinstance(config["model_type"], str)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "json": fuzz_json,
+    "safetensors": fuzz_safetensors,
+    "gguf": fuzz_gguf,
+}
