@@ -1,1 +1,28 @@
-"""flopsight: how much of this machine is a transformer really using, and where does the rest go?"""
+"""flopsight: how much of this machine is a transformer really using, and where does the rest go?
+
+    >>> import flopsight
+    >>> flopsight.count("gpt3-175b")
+    gpt3-175b: 174,604,259,328 parameters; a forward token costs 354.0 GFLOP over a 2,048-token prompt = 349.1 in \
+weights + 4.8 in causal attention.
+
+The verbs load what they need when they are called; importing the package loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flopsight.api import count as count
+    from flopsight.api import hardware as hardware
+    from flopsight.api import mfu as mfu
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "count", "hardware", "mfu"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("count", "hardware", "mfu"):
+        return getattr(import_module("flopsight.api"), name)
+    raise AttributeError(f"module 'flopsight' has no attribute {name!r}")

@@ -98,6 +98,7 @@ class Model:
     notes     what the reader should know: conventions of this family, faults of its published count
     assumed   config keys taken from the family's class defaults, with their values
     mtp       multi-token-prediction layers that the checkpoint holds and the main model does not run
+    context   the longest sequence the config allows, if it says
     confidence  "formula" (derived by hand, tested against the framework) or "fit" (from shapes and traced lengths)
     """
 
@@ -113,6 +114,7 @@ class Model:
     assumed: Mapping[str, Any] = field(default_factory=dict)
     confidence: str = "formula"
     mtp: Node | None = None
+    context: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,7 @@ from flopsight.parts.vector import residual, softmax
 
 def block(*children: Node | None, width: int, residuals: int = 2) -> Node:
     """One layer: its children in order, and the additions onto the residual stream."""
-    added = tuple(leaf(f"residual{i or ''}", residual(width)) for i in range(residuals))
-    return branch("", *children, *added)
+    return branch("", *children, leaf("residual", residual(width), runs=residuals))
 
 
 def pre_norm_layer(norm: Norm, mixer: Node, ffn: Node, names: tuple[str, str] = ("input_layernorm", "post_attention_layernorm")) -> Node:

@@ -1,0 +1,5 @@
+"""`python -m flopsight`."""
+
+from flopsight.cli.main import main
+
+main()

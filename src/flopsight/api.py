@@ -1,0 +1,97 @@
+"""The verbs: a question in plain arguments, an answer that prints itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from flopsight.cost import Recompute
+from flopsight.errors import UsageError
+from flopsight.workload import Logits, Mask, Phase, Workload
+
+if TYPE_CHECKING:
+    from flopsight.report.count import CountResult
+    from flopsight.report.models import ModelsResult
+
+DEFAULT_TOKENS = 2048
+
+
+def count(
+    model: str | Mapping[str, Any],
+    *,
+    phase: Phase = "prefill",
+    batch: int = 1,
+    seq: int | None = None,
+    past: int | None = None,
+    mask: Mask = "required",
+    logits: Logits = "all",
+    recompute: Recompute = "none",
+    images: int = 0,
+    image_size: int | None = None,
+    encoder: int | None = None,
+    cache_dtype: str | None = None,
+    tensors: bool = False,
+    verbose: bool = False,
+) -> CountResult:
+    """Count every part of a transformer under a workload.
+
+    model        a bundled name, a path to a config.json, folder or .gguf, a hub id, `pkg.module:callable`, or a dict
+    phase        "train" (forward and backward), "prefill" (forward) or "decode" (tokens behind a cache)
+    seq, past    tokens computed now and tokens cached; by default 2,048 (or the model's context) for train and
+                 prefill, and one token behind that many for decode
+    mask         which square the headline and the shares use: the causal area, or the whole score square
+    logits       "all" positions through the head, or only the "last"
+    recompute    activation checkpointing of training, in `executed`
+
+    Raises UnknownModel, BadConfig, BadFile, UsageError or MissingCapability.
+    """
+    from flopsight.models.load import load
+    from flopsight.report.build_count import build
+
+    loaded = load(model)
+    workload = workload_of(phase, batch, seq, past, logits, images, image_size, encoder, context=loaded.context)
+    return build(loaded, workload, mask, recompute, cache_dtype, tensors=tensors, verbose=verbose)
+
+
+def workload_of(
+    phase: Phase,
+    batch: int,
+    seq: int | None,
+    past: int | None,
+    logits: Logits = "all",
+    images: int = 0,
+    image_size: int | None = None,
+    encoder: int | None = None,
+    *,
+    context: int | None = None,
+) -> Workload:
+    """The workload of a request, defaults filled in.
+
+    A decode request with only `seq` means one token behind a context of that length.
+    """
+    tokens = min(DEFAULT_TOKENS, context or DEFAULT_TOKENS)
+    if phase == "decode":
+        seq, past = (seq or 1, past) if past is not None else (1, seq if seq is not None else tokens)
+    return Workload(
+        phase, batch, tokens if seq is None else seq, past or 0, logits, encoder, images, image_size
+    )
+
+
+def models() -> ModelsResult:
+    """The models and model types that are known by name."""
+    from flopsight.models.families import known, strangers
+    from flopsight.models.load import bundled
+    from flopsight.report.models import ModelsResult
+
+    return ModelsResult(bundled=list(bundled()), families=sorted([*known(), *strangers()]))
+
+
+def schema(command: str) -> dict[str, Any]:
+    """The JSON Schema of a command's JSON; UsageError for a command that has none."""
+    import msgspec
+
+    from flopsight.report.schemas import RESULTS
+
+    if command not in RESULTS:
+        raise UsageError(f"There is a schema for {', '.join(RESULTS)}; got {command!r}.")
+    return msgspec.json.schema(RESULTS[command]())

@@ -1,0 +1,62 @@
+"""The `flopsight` command: which commands there are, and how errors and exit codes leave it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+COMMANDS = ("count", "mfu", "hardware", "models", "schema", "validate")
+
+HELP = """How much of this machine is a transformer really using, where does the rest go, and what would bring it back?
+
+Exit codes: 0 ok, 1 a check failed, 2 usage, 3 impossible or inconsistent data, 4 a missing capability.
+"""
+
+
+def app() -> Any:
+    """The cyclopts application; each command's module is imported only when that command runs."""
+    from cyclopts import App
+
+    from flopsight import __version__
+
+    found = App(name="flopsight", help=HELP, help_format="markdown", version=__version__, version_flags=["--version"])
+    found.command("flopsight.cli.count:count", name="count", help="Count every part of a model: shapes, parameters, FLOPs, bytes.")
+    found.command("flopsight.cli.mfu:mfu", name="mfu", help="Say what utilization a throughput means, under every convention.")
+    found.command("flopsight.cli.hardware:app", name="hardware", help="Look chips up, or match this machine's.")
+    found.command("flopsight.cli.models:models", name="models", help="List the models and families that are known.")
+    found.command("flopsight.cli.schema:schema", name="schema", help="Print the JSON Schema of a command's --json.")
+    found.command("flopsight.cli.validate:validate", name="validate", help="Run published measurements against our formulas.")
+    return found
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command; expected failures print one line on stderr and exit with their code."""
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: list[str]) -> int:
+    """Run with the given arguments and return the exit code."""
+    from cyclopts import CycloptsError
+
+    from flopsight.errors import FlopsightError
+
+    try:
+        app()(argv, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        _complain(f"{error}".strip() or "The command line was not understood.")
+        return 2
+    except FlopsightError as error:
+        _complain(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        # the reader of a pipe went away; let the interpreter close quietly
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _complain(message: str) -> None:
+    print(f"flopsight: {message}", file=sys.stderr)  # noqa: T201 - stderr is where people are talked to

@@ -1,0 +1,153 @@
+"""From a ledger to the answer of `count`."""
+
+from __future__ import annotations
+
+from flopsight.cost import Cost, Recompute
+from flopsight.dtypes import DType, dtype
+from flopsight.errors import UsageError
+from flopsight.models.counting import Branch, branches, formulas, split
+from flopsight.models.ledger import Ledger, Row, ledger
+from flopsight.models.tree import Model
+from flopsight.models.weights import Weights, weights_of
+from flopsight.report.count import (
+    Bytes,
+    ConventionRow,
+    CountResult,
+    Flops,
+    ModelInfo,
+    Params,
+    PartRow,
+    TensorRow,
+    WorkloadInfo,
+)
+from flopsight.workload import Mask, Workload
+
+MASKS = ("required", "full")
+
+
+def build(
+    model: Model,
+    workload: Workload,
+    mask: Mask,
+    recompute: Recompute,
+    cache_dtype: str | None,
+    *,
+    tensors: bool,
+    verbose: bool,
+) -> CountResult:
+    """Everything `count` says of a model under a workload."""
+    if mask not in MASKS:
+        raise UsageError(f"The mask is one of {', '.join(MASKS)}; got {mask!r}.")
+    book = ledger(model)
+    rows = book.rows(workload, recompute)
+    total = sum((row.cost for row in rows), Cost())
+    stored = weights_of(book)
+    cache = dtype(cache_dtype or (stored.dtype if dtype(stored.dtype).bits >= 16 else "bf16"))
+    return CountResult(
+        model=ModelInfo(
+            name=model.name, family=model.family, confidence=model.confidence, tied=model.tied,
+            dtype=stored.dtype, dtype_assumed=stored.assumed,
+        ),
+        workload=_workload(workload, mask, recompute),
+        convention=_convention(model, workload, mask, recompute),
+        params=_params(book),
+        flops=_flops(book, rows, total, workload, mask),
+        bytes=_bytes(book, stored, total, workload, cache),
+        parts=[_part(b, book, stored, workload, mask, total, verbose) for b in branches(rows)],
+        conventions=_conventions(book, workload, recompute),
+        unknown=[*model.unknown, *stored.unknown],
+        notes=[*model.notes, *_context_note(model, workload)],
+        assumed=dict(model.assumed),
+        tensors=_tensors(book, stored) if tensors else None,
+        next=f"flopsight mfu {model.name} --phase {workload.phase} --tokens-per-s 1000 --on h100-sxm",
+    )  # fmt: skip
+
+
+def _workload(w: Workload, mask: Mask, recompute: Recompute) -> WorkloadInfo:
+    return WorkloadInfo(
+        phase=w.phase, batch=w.batch, seq=w.seq, past=w.past, mask=mask, logits=w.logits, recompute=recompute,
+        images=w.images, tokens=w.batch * w.seq,
+    )  # fmt: skip
+
+
+def _convention(model: Model, w: Workload, mask: Mask, recompute: Recompute) -> dict[str, str]:
+    """Every choice behind the numbers, in words."""
+    return {
+        "multiply-add": "2 FLOPs",
+        "attention": "causal area, windows applied" if mask == "required" else "the whole score square",
+        "logits": f"{w.logits} positions",
+        "input embedding": "a lookup, 0 FLOPs",
+        "experts": "those a token visits",
+        "backward": "2 x forward" if w.phase == "train" else "none",
+        "recompute": f"{recompute}, in executed only" if w.phase == "train" else "none",
+        "optimizer": "left out",
+        "multi-token prediction": "left out" if model.mtp else "none in this model",
+        "confidence": model.confidence,
+    }
+
+
+def _params(book: Ledger) -> Params:
+    kinds = book.by_kind
+    active = sum(book.active_by_kind.values())
+    embedding = kinds.get("embedding", 0)
+    mtp = Ledger(Model("", "", book.model.mtp)).params if book.model.mtp else 0
+    return Params(
+        total=book.params, active=active, active_excl_input_embedding=active - embedding,
+        active_excl_all_embeddings=active - embedding - kinds.get("lm_head", 0), embedding=embedding,
+        by_kind=kinds, buffers=book.buffers, mtp=mtp,
+    )  # fmt: skip
+
+
+def _flops(book: Ledger, rows: tuple[Row, ...], total: Cost, w: Workload, mask: Mask) -> Flops:
+    column = "required" if mask == "required" else "full"
+    parts = [getattr(c, column) for c in split(book, rows, w)]
+    return Flops(
+        required=total.required, full_square=total.full, executed=total.executed,
+        per_token=getattr(total, column) / (w.batch * w.seq), weights=parts[0], attention=parts[1],
+        recurrence=parts[2], elementwise=total.elementwise,
+    )  # fmt: skip
+
+
+def _bytes(book: Ledger, stored: Weights, total: Cost, w: Workload, cache: DType) -> Bytes:
+    kept = w.batch * book.cache_elements(w.past + w.seq)
+    return Bytes(
+        weights=stored.total, by_dtype=stored.by_dtype, kv_per_token=cache.stored_bytes(book.cache_per_token),
+        state_per_sequence=cache.stored_bytes(book.cache_fixed), kv_at_context=cache.stored_bytes(kept),
+        cache_dtype=cache.name, activations_moved=2 * (total.reads + total.writes),
+    )  # fmt: skip
+
+
+def _part(
+    b: Branch, book: Ledger, stored: Weights, w: Workload, mask: Mask, total: Cost, verbose: bool
+) -> PartRow:
+    column = "required" if mask == "required" else "full"
+    whole, leaf = getattr(total, column), b.row.leaf if b.row else None
+    own = [(t.name, list(t.shape)) for t in leaf.part.tensors()] if leaf else []
+    return PartRow(
+        path=b.path, kind=leaf.part.kind if leaf else "", place=leaf.place if leaf else "", depth=b.depth,
+        leaf=leaf is not None, times=b.times if b.times > 0 else 1, matrices=own, params=b.params,
+        required=b.cost.required, full_square=b.cost.full, executed=b.cost.executed, elementwise=b.cost.elementwise,
+        weight_bytes=stored.below(b.path), share=getattr(b.cost, column) / whole if whole else 0.0,
+        formulas=formulas(leaf, book.works(w)[leaf.stream]) if verbose and leaf else [],
+    )  # fmt: skip
+
+
+def _conventions(book: Ledger, w: Workload, recompute: Recompute) -> list[ConventionRow]:
+    return []
+
+
+def _context_note(model: Model, w: Workload) -> list[str]:
+    tokens = w.past + w.seq
+    if model.context is None or tokens <= model.context:
+        return []
+    return [f"{tokens:,} tokens are more than the {model.context:,} positions the config allows."]
+
+
+def _tensors(book: Ledger, stored: Weights) -> list[TensorRow]:
+    return [
+        TensorRow(
+            name=name, shape=list(t.shape), dtype=stored.format(name, t, one), stored=stored.bytes(name, t, one),
+            executed=one.times // one.stored, kind="buffer" if t.buffer else one.part.kind,
+        )
+        for name, t, one in book.tensors()
+    ]  # fmt: skip
