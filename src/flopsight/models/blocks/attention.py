@@ -28,6 +28,7 @@ class Attention:
     own_kv      False where keys and values come from another layer
     one_kv      keys and values are one projection (no value matrix)
     transposed  matrices are stored input first
+    cached      False in encoders and towers, which keep nothing between tokens
     """
 
     width: int
@@ -53,11 +54,14 @@ class Attention:
     kind: str = "attention"
     kv_stream: str | None = None
     output: int = 0
+    cached: bool = True
 
     def node(self, name: str = "self_attn", *extra: Node) -> Node:
         """The block as a tree node; `extra` children are added at its end."""
         v = self.value_width or self.key_width
-        core = AttentionCore(self.heads, self.key_width, v, self.kv_heads, self.mask, cached=self.own_kv, kind=self.kind)
+        core = AttentionCore(
+            self.heads, self.key_width, v, self.kv_heads, self.mask, cached=self.own_kv and self.cached, kind=self.kind
+        )
         return branch(
             name,
             *self._projections(v),
@@ -71,7 +75,11 @@ class Attention:
 
     def _projections(self, v: int) -> list[Node]:
         d, src = self.width, self.source or self.width
-        query, keys, values = self.heads * self.key_width * (1 + self.gated), self.kv_heads * self.key_width, self.kv_heads * v
+        query, keys, values = (
+            self.heads * self.key_width * (1 + self.gated),
+            self.kv_heads * self.key_width,
+            self.kv_heads * v,
+        )
         if self.fused:
             part = Linear(self.kind, d, query + keys + values, self.biases[0], self.transposed)
             return [leaf(self.fused, part)]
