@@ -27,7 +27,8 @@ _SI: Final = {
 }  # fmt: skip
 _IEC: Final = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _SPELLINGS: Final[dict[str, tuple[str, Fraction]]] = {
-    "FLOP": ("FLOP", Fraction(1)), "FLOPs": ("FLOP", Fraction(1)), "OP": ("FLOP", Fraction(1)), "OPs": ("FLOP", Fraction(1)),
+    "FLOP": ("FLOP", Fraction(1)), "FLOPs": ("FLOP", Fraction(1)), "OP": ("FLOP", Fraction(1)),
+    "OPs": ("FLOP", Fraction(1)),
     "FLOP/s": ("FLOP/s", Fraction(1)), "FLOPs/s": ("FLOP/s", Fraction(1)), "FLOPS": ("FLOP/s", Fraction(1)),
     "OP/s": ("FLOP/s", Fraction(1)), "OPS": ("FLOP/s", Fraction(1)),
     "B": ("B", Fraction(1)), "b": ("B", Fraction(1, 8)), "bit": ("B", Fraction(1, 8)),

@@ -1,7 +1,8 @@
 """Chips and nodes: what a data file says, read as facts that remember their source.
 
-Three bases of a peak exist and every answer names its own: `datasheet` (comparable between papers, the default), `clock`
-(units x FLOPs per clock x the clock; the only true ceiling) and `measured` (the best published GEMM or memory test).
+Three bases of a peak exist and every answer names its own: `datasheet` (comparable between papers, the default),
+`clock` (units x FLOPs per clock x the clock; the only true ceiling) and `measured` (the best published GEMM or memory
+test).
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ BASES: Final = ("datasheet", "clock", "measured")
 
 # Which group of sources stands behind a field, by the first word of its path.
 _GROUPS: Final = {
-    "peak": "peak", "sparsity": "peak", "memory": "memory", "power": "power", "links": "interconnect", "names": "aliases",
-    "units": "units", "clock": "units", "on_chip": "units", "flop_per_unit_per_clock": "units",
+    "peak": "peak", "sparsity": "peak", "memory": "memory", "power": "power", "links": "interconnect",
+    "names": "aliases", "units": "units", "clock": "units", "on_chip": "units", "flop_per_unit_per_clock": "units",
 }  # fmt: skip
 # The best witness comes first; a recalled one never stands for a number that another witness gives.
 _RANK: Final = ("vendor-doc", "device-output", "repo", "page", "issue", "third-party-db", "derived", "recalled")
@@ -56,9 +57,9 @@ class Fabric:
     name: str
     one_way: Known
     pair: Known
+    per_link: Known
     domain: int | None = None
     links: int | None = None
-    per_link: Known = Unknown("the rate of one link is not known")
     topology: str = ""
     note: str = ""
 
@@ -199,12 +200,20 @@ class Chip:
         if clock is not None and clock <= 0:
             raise UsageError(f"Expected a clock above 0 Hz and read {clock!r}.")
         if engine != "matrix" or units is None or each is None or clock is None:
-            missing = "units" if units is None else "clock" if clock is None else f"{engine} FLOPs per unit and clock for {dtype}"
+            missing = (
+                "units"
+                if units is None
+                else "clock"
+                if clock is None
+                else f"{engine} FLOPs per unit and clock for {dtype}"
+            )
             return Unknown(f"the clock peak of {self.label} needs its {missing}, which the record does not give")
         stated, boost = self.record.peak.matrix.get(dtype), self.record.clock.boost_max
         if stated and boost and units * each * boost > _CAPPED * stated:
             times = units * each * boost / stated
-            return Unknown(f"units and clock of {self.label} would give {times:.2f} times its stated {dtype} rate: it is capped")
+            return Unknown(
+                f"units and clock of {self.label} would give {times:.2f} times its stated {dtype} rate: it is capped"
+            )
         return self._by_clock(dtype, units, each, clock, given=clock_hz is not None)
 
     def _by_clock(self, dtype: str, units: int, each: int, clock: float, *, given: bool) -> Fact:
@@ -234,7 +243,9 @@ class Chip:
         if dtype in sparsity.rates and basis == "datasheet":
             return _with_note(self.fact(sparsity.rates[dtype], "FLOP/s", f"peak.matrix.{dtype}"), f"with {pattern}")
         if dtype in sparsity.rates or dtype not in sparsity.dtypes or sparsity.multiplier is None:
-            return Unknown(f"no sparse {dtype} rate of {self.label} is known; {sparsity.note or 'only dense rates are listed'}")
+            return Unknown(
+                f"no sparse {dtype} rate of {self.label} is known; {sparsity.note or 'only dense rates are listed'}"
+            )
         return scaled(dense, sparsity.multiplier, f"with {pattern}, {sparsity.multiplier} times dense")
 
     def memory_bandwidth(self, basis: Basis = "datasheet") -> Known:
@@ -279,7 +290,9 @@ class Chip:
         return self._fabric(up)
 
     def _fabric(self, up: ScaleUp) -> Fabric:
-        rates = {key: self.fact(getattr(up, key), "B/s", f"links.scale_up.{key}") for key in ("one_way", "pair", "per_link")}
+        rates = {
+            key: self.fact(getattr(up, key), "B/s", f"links.scale_up.{key}") for key in ("one_way", "pair", "per_link")
+        }
         return Fabric(up.name, domain=up.domain, links=up.links, topology=up.topology, note=up.note, **rates)
 
     @property
@@ -312,7 +325,7 @@ class Chip:
             for dtype in DTYPES:
                 row: dict[str, Known] = {}
                 for basis in BASES:
-                    row[basis] = self.peak(dtype, engine=engine, basis=basis)  # type: ignore[arg-type]
+                    row[basis] = self.peak(dtype, engine=engine, basis=basis)
                 if any(isinstance(known, Fact) for known in row.values()):
                     yield engine, dtype, row
 
@@ -322,7 +335,7 @@ class Chip:
             {"engine": engine, "dtype": dtype, **{basis: known_dict(known) for basis, known in row.items()}}
             for engine, dtype, row in self.peaks()
         ]
-        bandwidth = {basis: known_dict(self.memory_bandwidth(basis)) for basis in ("datasheet", "measured")}  # type: ignore[arg-type]
+        bandwidth = {basis: known_dict(self.memory_bandwidth(basis)) for basis in ("datasheet", "measured")}
         record: dict[str, Any] = msgspec.to_builtins(self.record)
         return {"origin": self.origin, "peaks": peaks, "memory_bandwidth": bandwidth, "record": record}
 

@@ -1,7 +1,7 @@
 """The catalogue in the form that loads fast: one JSON line a record, written from the TOML files and never by hand.
 
-The TOML files under `data/` are what people read and edit. Parsing all of them takes most of a second, so this module
-keeps a compiled copy beside them: `python -m flopsight.hardware.compiled` writes it, and a test compares the two.
+The TOML files under `data/` are what people read and edit. Parsing all of them takes twenty times as long, so this
+module keeps a compiled copy beside them: `python -m flopsight.hardware.compiled` writes it, a test compares the two.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from flopsight.errors import BadFile
-from flopsight.hardware.record import ChipRecord, CpuRecord, LinkRecord
+from flopsight.hardware.record import CpuRecord, LinkRecord
 
 DATA: Final = Path(__file__).parent / "data"
 R = TypeVar("R")
@@ -25,7 +25,9 @@ def lines(name: str, kind: type[R]) -> list[R]:
     try:
         return msgspec.json.Decoder(kind).decode_lines(path.read_bytes())
     except (OSError, msgspec.MsgspecError) as error:
-        raise BadFile(f"Expected the catalogue at {path} and could not read it ({error}); reinstall flopsight.") from None
+        raise BadFile(
+            f"Expected the catalogue at {path} and could not read it ({error}); reinstall flopsight."
+        ) from None
 
 
 def compile_all() -> dict[str, bytes]:
@@ -36,7 +38,11 @@ def compile_all() -> dict[str, bytes]:
     links = [to_record(read_toml(path), LinkRecord, str(path)) for path in sorted((DATA / "links").glob("*.toml"))]
     cpus = [to_record(read_toml(path), CpuRecord, str(path)) for path in sorted((DATA / "cpus").glob("*.toml"))]
     encoder = msgspec.json.Encoder()
-    return {"chips": encoder.encode_lines(chips), "links": encoder.encode_lines(links), "cpus": encoder.encode_lines(cpus)}
+    return {
+        "chips": encoder.encode_lines(chips),
+        "links": encoder.encode_lines(links),
+        "cpus": encoder.encode_lines(cpus),
+    }
 
 
 def main() -> None:
@@ -47,8 +53,6 @@ def main() -> None:
         (folder / f"{name}.jsonl").write_bytes(blob)
         sys.stderr.write(f"{name}: {blob.count(10)} records, {len(blob)} bytes\n")
 
-
-__all__ = ["ChipRecord", "CpuRecord", "LinkRecord", "compile_all", "lines", "main"]
 
 if __name__ == "__main__":
     main()

@@ -56,7 +56,9 @@ class Link:
         source = latency.sources[0] if latency.sources else None
         kind: Kind = "recalled" if latency.recalled or source is None else "stated"
         high = f"up to {latency.high} s; " if latency.high is not None else ""
-        return Fact(latency.value, "s", kind, source.ref if source else "", source.date if source else "", high + latency.what)
+        return Fact(
+            latency.value, "s", kind, source.ref if source else "", source.date if source else "", high + latency.what
+        )
 
     @property
     def measured(self) -> tuple[LinkMeasured, ...]:

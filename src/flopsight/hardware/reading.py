@@ -1,4 +1,4 @@
-"""From a TOML file to a checked record: quantities to base units, types, ranges; every complaint names file and field."""
+"""From a TOML file to a checked record: base units, types, ranges; every complaint names file and field."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ R = TypeVar("R")
 DIMENSIONS: Final[dict[tuple[str, ...], str]] = {
     ("clock", "*"): "Hz",
     ("peak", "matrix", "*"): "FLOP/s", ("peak", "vector", "*"): "FLOP/s",
-    ("peak", "alternatives", "rate"): "FLOP/s", ("peak", "headline", "rate"): "FLOP/s", ("sparsity", "rates", "*"): "FLOP/s",
+    ("peak", "alternatives", "rate"): "FLOP/s", ("peak", "headline", "rate"): "FLOP/s",
+    ("sparsity", "rates", "*"): "FLOP/s",
     ("memory", "bytes"): "B", ("memory", "driver_visible"): "B", ("memory", "bandwidth"): "B/s",
     ("memory", "tiers", "bytes"): "B", ("memory", "tiers", "bandwidth"): "B/s",
     ("on_chip", "*"): "B", ("power", "watts"): "W",
-    ("links", "scale_up", "one_way"): "B/s", ("links", "scale_up", "pair"): "B/s", ("links", "scale_up", "per_link"): "B/s",
+    ("links", "scale_up", "one_way"): "B/s", ("links", "scale_up", "pair"): "B/s",
+    ("links", "scale_up", "per_link"): "B/s",
     ("links", "host", "one_way"): "B/s", ("links", "scale_out", "one_way"): "B/s",
     ("measured", "rate"): "FLOP/s", ("measured", "bandwidth"): "B/s", ("measured", "message"): "B",
     ("one_way",): "B/s", ("per_link",): "B/s", ("latency", "value"): "s", ("latency", "high"): "s",
@@ -45,7 +47,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise BadFile(f"Expected a hardware file at {path} and could not read it: {error.strerror or error}.") from None
     if len(blob) > LARGEST_FILE:
-        raise BadFile(f"{path} is larger than 1 MiB; a hardware file holds one chip in a few KiB. Is it the right file?")
+        raise BadFile(
+            f"{path} is larger than 1 MiB; a hardware file holds one chip in a few KiB. Is it the right file?"
+        )
     try:
         return tomllib.loads(blob.decode("utf-8"))
     except UnicodeDecodeError:
@@ -70,7 +74,7 @@ def read_chip(path: Path) -> ChipRecord:
     return record
 
 
-def _in_base_units(value: Any, path: tuple[str, ...], where: str) -> Any:
+def _in_base_units(value: object, path: tuple[str, ...], where: str) -> object:
     """Walk the table, turn every quantity into a number and refuse NaN, infinity, negatives and absurd sizes."""
     if isinstance(value, dict):
         return {key: _in_base_units(item, (*path, key), where) for key, item in value.items()}
@@ -100,13 +104,16 @@ def _check_range(value: float, path: tuple[str, ...], where: str) -> None:
         )
 
 
-def _complaint(error: msgspec.ValidationError, plain: Any) -> str:
+def _complaint(error: msgspec.ValidationError, plain: object) -> str:
     """Turn msgspec's sentence into ours, quoting the value that was read."""
     said, _, at = str(error).partition(" - at `$")
     steps = re.findall(r"\.(\w+)|\[(\d+)\]|\[\.\.\.\]", at)
     value, field = plain, ".".join(name or index for name, index in steps)
     for name, index in steps:
-        value = value.get(name) if isinstance(value, dict) else value[int(index)] if index else None
+        if isinstance(value, dict):
+            value = value.get(name)
+        elif isinstance(value, list) and index:
+            value = value[int(index)]
     read = f", and read {value!r:.80}" if field and value is not None and not isinstance(value, (dict, list)) else ""
     return f"field {field or '(top level)'}: {said}{read}. See docs/hardware.md for the fields of a chip file."
 
@@ -115,15 +122,21 @@ def _check_chip(record: ChipRecord, where: str) -> None:
     """Refuse what types cannot: unknown number formats, an id with spaces, no units, no devices."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,79}", record.id):
         raise BadConfig(
-            f"{where}: field id: expected lower-case letters, digits, '-', '.' and read {record.id!r}; try 'my-chip-80gb'."
+            f"{where}: field id: expected lower-case letters, digits, '-' and '.', and read {record.id!r}; "
+            "try 'my-chip-80gb'."
         )
     if record.software_devices < 1 or record.memory.bytes < 1:
-        raise BadConfig(f"{where}: field software_devices or memory.bytes: expected at least 1; leave out what is not known.")
+        raise BadConfig(
+            f"{where}: field software_devices or memory.bytes: expected at least 1; leave out what is not known."
+        )
     for group in ("matrix", "vector"):
         for dtype in getattr(record.peak, group):
             if dtype not in DTYPES:
                 raise BadConfig(
-                    f"{where}: field peak.{group}.{dtype}: not a number format of the catalogue; use one of {', '.join(DTYPES)}."
+                    f"{where}: field peak.{group}.{dtype}: not a number format of the catalogue; "
+                    f"use one of {', '.join(DTYPES)}."
                 )
     if record.sparsity.multiplier is not None and record.sparsity.multiplier < 1:
-        raise BadConfig(f"{where}: field sparsity.multiplier: expected at least 1 and read {record.sparsity.multiplier!r}.")
+        raise BadConfig(
+            f"{where}: field sparsity.multiplier: expected at least 1 and read {record.sparsity.multiplier!r}."
+        )

@@ -18,7 +18,7 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     """A record that refuses keys it does not know."""
 
 
-class Source(Struct):
+class Source(Struct, frozen=True):
     """Where something was read. `supports` names groups of fields, `fields` narrows it to these fields only."""
 
     ref: str
@@ -30,7 +30,7 @@ class Source(Struct):
     cites: tuple[str, ...] = ()
 
 
-class Names(Struct):
+class Names(Struct, frozen=True):
     """The exact strings by which software knows the chip, by the kind of driver that says them.
 
     `ambiguous` are strings that other parts report as well; `alone` is false where no string is enough by itself.
@@ -48,7 +48,7 @@ class Names(Struct):
     note: str = ""
 
 
-class Architecture(Struct):
+class Architecture(Struct, frozen=True):
     """Family (Hopper), die (GH100), compute capability (9.0) and target (sm_90a)."""
 
     family: str = ""
@@ -58,14 +58,14 @@ class Architecture(Struct):
     isa: str = ""
 
 
-class Units(Struct):
+class Units(Struct, frozen=True):
     """The compute units enabled on this product: SM, CU, core, MXU."""
 
     kind: str
     count: int | None = None
 
 
-class Clock(Struct):
+class Clock(Struct, frozen=True):
     """Hz: guaranteed, the highest the part reports, and the one the published peak was computed with."""
 
     base: Number | None = None
@@ -73,7 +73,7 @@ class Clock(Struct):
     peak_basis: Number | None = None
 
 
-class Alternative(Struct):
+class Alternative(Struct, frozen=True):
     """Another defensible peak of one number format, with its basis."""
 
     dtype: str
@@ -82,7 +82,7 @@ class Alternative(Struct):
     source: Source
 
 
-class Headline(Struct):
+class Headline(Struct, frozen=True):
     """The number a maker prints that is sparse, mixed or unqualified, and so is no dense peak."""
 
     rate: Number
@@ -90,7 +90,7 @@ class Headline(Struct):
     qualifier: str
 
 
-class Peak(Struct):
+class Peak(Struct, frozen=True):
     """Dense FLOP/s by engine and number format. `unrated` are formats the engine has but whose dense rate is open."""
 
     matrix: dict[str, Number] = {}
@@ -100,7 +100,7 @@ class Peak(Struct):
     headline: Headline | None = None
 
 
-class Sparsity(Struct):
+class Sparsity(Struct, frozen=True):
     """Structured sparsity: the factor over dense for `dtypes`, or the rate itself where the factor differs."""
 
     multiplier: Number | None = None
@@ -110,14 +110,14 @@ class Sparsity(Struct):
     note: str = ""
 
 
-class Check(Struct):
-    """units x FLOP per unit and clock x `peak_basis` should give the peak of `dtype`; `because` says why it does not."""
+class Check(Struct, frozen=True):
+    """units x FLOP per unit and clock x `peak_basis` should give the peak of `dtype`; `because` says why not."""
 
     dtype: str
     because: str = ""
 
 
-class Tier(Struct):
+class Tier(Struct, frozen=True):
     """A second, larger and slower memory on the device."""
 
     type: str
@@ -125,7 +125,7 @@ class Tier(Struct):
     bandwidth: Number
 
 
-class Memory(Struct):
+class Memory(Struct, frozen=True):
     """Device memory: capacity in bytes, what the driver shows of it, and bandwidth in B/s."""
 
     bytes: int
@@ -139,7 +139,7 @@ class Memory(Struct):
     tiers: tuple[Tier, ...] = ()
 
 
-class OnChip(Struct):
+class OnChip(Struct, frozen=True):
     """Bytes of second-level cache, last-level cache and scratch memory."""
 
     l2: int | None = None
@@ -147,7 +147,7 @@ class OnChip(Struct):
     sram: int | None = None
 
 
-class Power(Struct):
+class Power(Struct, frozen=True):
     """Watts, and what the maker calls them (TDP, board power, module maximum)."""
 
     term: str
@@ -155,7 +155,7 @@ class Power(Struct):
     note: str = ""
 
 
-class ScaleUp(Struct):
+class ScaleUp(Struct, frozen=True):
     """The fast fabric between chips. `pair` is what two chips can use together: a fraction of the total in a mesh."""
 
     name: str
@@ -168,7 +168,7 @@ class ScaleUp(Struct):
     note: str = ""
 
 
-class HostLink(Struct):
+class HostLink(Struct, frozen=True):
     """The link to the host processor, one way."""
 
     name: str
@@ -178,7 +178,7 @@ class HostLink(Struct):
     note: str = ""
 
 
-class ScaleOut(Struct):
+class ScaleOut(Struct, frozen=True):
     """The usual network of the reference system, per device and one way."""
 
     name: str
@@ -186,7 +186,7 @@ class ScaleOut(Struct):
     note: str = ""
 
 
-class Links(Struct):
+class Links(Struct, frozen=True):
     """How the chip talks to its neighbours, its host and other machines."""
 
     scale_up: ScaleUp | None = None
@@ -194,7 +194,7 @@ class Links(Struct):
     scale_out: ScaleOut | None = None
 
 
-class Measured(Struct):
+class Measured(Struct, frozen=True):
     """A published measurement: a rate (FLOP/s), a bandwidth (B/s) or a fraction of the data sheet."""
 
     metric: str
@@ -212,7 +212,7 @@ class Measured(Struct):
     recalled: bool = False
 
 
-class Price(Struct):
+class Price(Struct, frozen=True):
     """Dollars an hour, as a range, with what kind of price it is."""
 
     low: Number
@@ -222,14 +222,14 @@ class Price(Struct):
     source: Source
 
 
-class OtherValue(Struct):
+class OtherValue(Struct, frozen=True):
     """A value somebody else gives, and who."""
 
     value: Number | str
     source: str
 
 
-class Conflict(Struct):
+class Conflict(Struct, frozen=True):
     """A field on which sources disagree: what was chosen, what others say, and why."""
 
     field: str
@@ -238,7 +238,7 @@ class Conflict(Struct):
     values: tuple[OtherValue, ...] = ()
 
 
-class ChipRecord(Struct):
+class ChipRecord(Struct, frozen=True):
     """One accelerator as its data file has it."""
 
     id: str
@@ -272,7 +272,7 @@ class ChipRecord(Struct):
     conflicts: tuple[Conflict, ...] = ()
 
 
-class Latency(Struct):
+class Latency(Struct, frozen=True):
     """Seconds: the least and the most, and what they are the latency of."""
 
     value: Number
@@ -282,7 +282,7 @@ class Latency(Struct):
     sources: tuple[Source, ...] = ()
 
 
-class LinkMeasured(Struct):
+class LinkMeasured(Struct, frozen=True):
     """A published measurement of a link, and its fraction of the one-way nominal rate."""
 
     metric: str
@@ -293,7 +293,7 @@ class LinkMeasured(Struct):
     note: str = ""
 
 
-class LinkRecord(Struct, rename={"kind": "class"}):
+class LinkRecord(Struct, frozen=True, rename={"kind": "class"}):
     """One interconnect as its data file has it."""
 
     id: str
@@ -318,7 +318,7 @@ class LinkRecord(Struct, rename={"kind": "class"}):
     notes: tuple[str, ...] = ()
 
 
-class Sku(Struct):
+class Sku(Struct, frozen=True):
     """One processor of a family: cores, clocks in Hz, watts, memory."""
 
     name: str
@@ -332,14 +332,14 @@ class Sku(Struct):
     memory_bandwidth: Number | None = None
 
 
-class CpuId(Struct):
+class CpuId(Struct, frozen=True):
     """The family and model numbers by which the processor names itself."""
 
     family: int
     models: tuple[int, ...]
 
 
-class CpuRecord(Struct):
+class CpuRecord(Struct, frozen=True):
     """One processor family as its data file has it: FLOPs per cycle and core, by instruction set and number format."""
 
     id: str
