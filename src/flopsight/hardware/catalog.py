@@ -21,7 +21,6 @@ from flopsight.hardware.compiled import DATA, lines
 from flopsight.hardware.reading import read_toml
 from flopsight.hardware.record import ChipRecord
 from flopsight.hardware.user import read_files, user_files
-from flopsight.plugins import plugins
 
 Driver = Literal["torch", "nvidia_smi", "rocm", "jax", "tpu_type", "other"]
 DRIVERS: Final = ("torch", "nvidia_smi", "rocm", "jax", "tpu_type", "other")
@@ -250,6 +249,8 @@ def short_names() -> dict[str, str]:
 @cache
 def _ours_and_plugins() -> tuple[Chip, ...]:
     """Our chips and those of plugins; each plugin that gives something else is one warning."""
+    from flopsight.plugins import plugins  # reading entry points costs more than reading the catalogue
+
     found = builtin_chips()
     for name, given in plugins("flopsight.hardware"):
         try:

@@ -32,7 +32,9 @@ _GROUPS: Final = {
     "names": "aliases", "units": "units", "clock": "units", "on_chip": "units", "flop_per_unit_per_clock": "units",
 }  # fmt: skip
 # The best witness comes first; a recalled one never stands for a number that another witness gives.
-_RANK: Final = ("vendor-doc", "device-output", "repo", "page", "issue", "third-party-db", "derived", "recalled")
+_RANK: Final = ("vendor-doc", "repo", "page", "issue", "third-party-db", "device-output", "derived", "recalled")
+# What a driver prints is the best witness only of what a driver can see.
+_SEEN_BY_DRIVERS: Final = ("memory.driver_visible", "units.count")
 _DOUBTFUL: Final = {
     "third-party": "from a third party",
     "repo": "from a repository",
@@ -126,8 +128,7 @@ class Chip:
         named = [s for s in self.record.sources if any(_covers(f, field) for f in s.fields)]
         group = _GROUPS.get(field.partition(".")[0], "")
         grouped = [s for s in self.record.sources if group in s.supports and not s.fields]
-        ranked = sorted([*grouped, *named], key=lambda s: _RANK.index(s.kind) if s.kind in _RANK else len(_RANK))
-        return ranked[0] if ranked else None
+        return min([*grouped, *named], key=lambda source: _rank(source, field), default=None)
 
     def is_recalled(self, field: str) -> bool:
         """Whether the number was written from memory, with no source at hand: confirm it before quoting it."""
@@ -410,6 +411,13 @@ def _measurement(test: Measured, value: float, unit: str) -> Fact:
     parts = (test.metric, test.shape and f"m x n x k {test.shape}", test.software, test.method, test.note)
     kind: Kind = "recalled" if test.recalled else "measured"
     return Fact(value, unit, kind, test.source.ref, test.source.date, ", ".join(part for part in parts if part))
+
+
+def _rank(source: Source, field: str) -> int:
+    """The place of a witness in the queue: the lower, the better."""
+    if source.kind == "device-output" and field in _SEEN_BY_DRIVERS:
+        return -1
+    return _RANK.index(source.kind) if source.kind in _RANK else len(_RANK)
 
 
 def _covers(listed: str, field: str) -> bool:
