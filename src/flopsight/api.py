@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flopsight.cost import Recompute
@@ -11,6 +11,7 @@ from flopsight.workload import Logits, Mask, Phase, Workload
 
 if TYPE_CHECKING:
     from flopsight.report.count import CountResult
+    from flopsight.report.mfu import MfuResult
     from flopsight.report.models import ModelsResult
 
 DEFAULT_TOKENS = 2048
@@ -53,6 +54,48 @@ def count(
     return build(loaded, workload, mask, recompute, cache_dtype, tensors=tensors, verbose=verbose)
 
 
+def mfu(
+    model: str | Mapping[str, Any],
+    *,
+    tokens_per_s: float,
+    on: str,
+    phase: Phase = "train",
+    batch: int = 1,
+    seq: int | None = None,
+    past: int | None = None,
+    dtype: str = "bf16",
+    basis: str = "datasheet",
+    recompute: Recompute = "none",
+    convention: str = "exact",
+    cache_dtype: str | None = None,
+    hardware_files: Sequence[str] = (),
+) -> MfuResult:
+    """Say what utilization a throughput means on a machine, and what every framework would have printed.
+
+    tokens_per_s  of all devices together: trained, prefilled or decoded tokens
+    on            a machine of the catalogue, "8xH100-SXM"
+    basis         which peak: "datasheet", "clock" (units x rate x maximum clock) or "measured" (best published GEMM)
+    convention    how the numerator is counted; "exact" is what the model requires
+
+    Raises Impossible above 100 %, with the likeliest cause; UsageError where the peak is not known.
+    """
+    from flopsight.hardware.catalog import node
+    from flopsight.models.load import load
+    from flopsight.report.build_mfu import BASES, build
+    from flopsight.units import check_number
+
+    if check_number(tokens_per_s, "tokens a second") <= 0:
+        raise UsageError(f"Tokens a second are above zero; got {tokens_per_s}.")
+    if basis not in BASES:
+        raise UsageError(f"The basis is one of {', '.join(BASES)}; got {basis!r}.")
+    loaded = load(model)
+    workload = workload_of(phase, batch, seq, past, context=loaded.context)
+    return build(
+        loaded, workload, node(on, hardware_files), tokens_per_s, dtype=dtype, basis=basis, recompute=recompute,
+        name=convention, cache_dtype=cache_dtype,
+    )  # fmt: skip
+
+
 def workload_of(
     phase: Phase,
     batch: int,
@@ -72,9 +115,7 @@ def workload_of(
     tokens = min(DEFAULT_TOKENS, context or DEFAULT_TOKENS)
     if phase == "decode":
         seq, past = (seq or 1, past) if past is not None else (1, seq if seq is not None else tokens)
-    return Workload(
-        phase, batch, tokens if seq is None else seq, past or 0, logits, encoder, images, image_size
-    )
+    return Workload(phase, batch, tokens if seq is None else seq, past or 0, logits, encoder, images, image_size)
 
 
 def models() -> ModelsResult:

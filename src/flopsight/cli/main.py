@@ -21,12 +21,18 @@ def app() -> Any:
     from flopsight import __version__
 
     found = App(name="flopsight", help=HELP, help_format="markdown", version=__version__, version_flags=["--version"])
-    found.command("flopsight.cli.count:count", name="count", help="Count every part of a model: shapes, parameters, FLOPs, bytes.")
-    found.command("flopsight.cli.mfu:mfu", name="mfu", help="Say what utilization a throughput means, under every convention.")
+    found.command(
+        "flopsight.cli.count:count", name="count", help="Count every part of a model: shapes, parameters, FLOPs, bytes."
+    )
+    found.command(
+        "flopsight.cli.mfu:mfu", name="mfu", help="Say what utilization a throughput means, under every convention."
+    )
     found.command("flopsight.cli.hardware:app", name="hardware", help="Look chips up, or match this machine's.")
     found.command("flopsight.cli.models:models", name="models", help="List the models and families that are known.")
     found.command("flopsight.cli.schema:schema", name="schema", help="Print the JSON Schema of a command's --json.")
-    found.command("flopsight.cli.validate:validate", name="validate", help="Run published measurements against our formulas.")
+    found.command(
+        "flopsight.cli.validate:validate", name="validate", help="Run published measurements against our formulas."
+    )
     return found
 
 

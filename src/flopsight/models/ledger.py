@@ -153,9 +153,11 @@ def _pairwise(costs: list[Cost]) -> Cost:
 
 def leaf_cost(one: Leaf, work: Work, phase: Phase, recompute: Recompute = "none") -> Cost:
     """The cost of one leaf, all its executions together."""
+    # activation checkpointing wraps the numbered layers; embedding, final norm and head run once
+    again: Recompute = recompute if any(isinstance(step, tuple) for step in one.steps) else "none"
     total = Cost()
     for op in one.part.ops(work):
-        total = total + cost(op, phase, recompute)
+        total = total + cost(op, phase, again)
     return total * one.times
 
 

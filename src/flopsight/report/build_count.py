@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+from flopsight.conventions.catalog import convention, conventions
+from flopsight.conventions.convention import bridge
+from flopsight.conventions.view import view
 from flopsight.cost import Cost, Recompute
 from flopsight.dtypes import DType, dtype
 from flopsight.errors import UsageError
@@ -20,6 +25,7 @@ from flopsight.report.count import (
     TensorRow,
     WorkloadInfo,
 )
+from flopsight.report.numbers import flop
 from flopsight.workload import Mask, Workload
 
 MASKS = ("required", "full")
@@ -117,9 +123,7 @@ def _bytes(book: Ledger, stored: Weights, total: Cost, w: Workload, cache: DType
     )  # fmt: skip
 
 
-def _part(
-    b: Branch, book: Ledger, stored: Weights, w: Workload, mask: Mask, total: Cost, verbose: bool
-) -> PartRow:
+def _part(b: Branch, book: Ledger, stored: Weights, w: Workload, mask: Mask, total: Cost, verbose: bool) -> PartRow:
     column = "required" if mask == "required" else "full"
     whole, leaf = getattr(total, column), b.row.leaf if b.row else None
     own = [(t.name, list(t.shape)) for t in leaf.part.tensors()] if leaf else []
@@ -133,7 +137,22 @@ def _part(
 
 
 def _conventions(book: Ledger, w: Workload, recompute: Recompute) -> list[ConventionRow]:
-    return []
+    seen, ours = view(book, w, recompute), convention("exact")
+    whole = ours.per_token(seen)
+    fitting = [c for c in conventions().values() if w.phase in c.phases and c.applies(seen)]
+    return [
+        ConventionRow(
+            name=c.title, per_token=float(c.per_token(seen)), formula=c.formula,
+            ratio=float(c.per_token(seen) / whole) if whole else None, why=_why(bridge(seen, c, ours)),
+        )
+        for c in fitting
+    ]  # fmt: skip
+
+
+def _why(gaps: dict[str, Fraction]) -> str:
+    """The bridge in words, largest first; gaps under a thousandth are rounding for a reader."""
+    told = [f"{name} {'+' if gap > 0 else '−'}{flop(abs(float(gap)))}" for name, gap in gaps.items()]
+    return ", ".join(told) or "nothing"
 
 
 def _context_note(model: Model, w: Workload) -> list[str]:

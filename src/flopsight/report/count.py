@@ -167,7 +167,9 @@ def _headline(r: CountResult) -> str:
     unit, scale = _scale(whole, f.per_token)
     parts = [f"{_in(f.weights / w.tokens, scale)} in weights"]
     if f.attention:
-        parts.append(f"{_in(f.attention / w.tokens, scale)} in {'causal' if w.mask == 'required' else 'full-square'} attention")
+        parts.append(
+            f"{_in(f.attention / w.tokens, scale)} in {'causal' if w.mask == 'required' else 'full-square'} attention"
+        )
     if f.recurrence:
         parts.append(f"{_in(f.recurrence / w.tokens, scale)} in recurrent state")
     return f"{head}{what} costs {_in(f.per_token, scale)} {unit} {over} = {' + '.join(parts)}."
@@ -264,7 +266,13 @@ def _conventions(r: CountResult) -> Any:
 
     if not r.conventions:
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title_justify="left", title="The same token under other conventions")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        title_justify="left",
+        title="The same token under other conventions",
+    )
     table.add_column("convention", no_wrap=True)
     table.add_column("a token", justify="right", no_wrap=True)
     table.add_column("of ours", justify="right", no_wrap=True)
@@ -280,7 +288,9 @@ def _tensors(r: CountResult) -> Any:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title="Stored tensors", title_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title="Stored tensors", title_justify="left"
+    )
     for name, side in (("tensor", "left"), ("shape", "left"), ("dtype", "left"), ("bytes", "right"), ("runs", "right")):
         table.add_column(name, justify=side, overflow="fold")  # type: ignore[arg-type]
     for t in r.tensors or []:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flopsight.units import format_iec, format_si
+from flopsight.units import format_iec as format_iec
+from flopsight.units import format_si as format_si
 
 
 def flop(value: float) -> str:

@@ -12,10 +12,16 @@ def _count() -> Any:
     return CountResult
 
 
+def _mfu() -> Any:
+    from flopsight.report.mfu import MfuResult
+
+    return MfuResult
+
+
 def _models() -> Any:
     from flopsight.report.models import ModelsResult
 
     return ModelsResult
 
 
-RESULTS: dict[str, Callable[[], Any]] = {"count": _count, "models": _models}
+RESULTS: dict[str, Callable[[], Any]] = {"count": _count, "mfu": _mfu, "models": _models}
