@@ -20,10 +20,28 @@ Family: TypeAlias = Callable[[Config], Model]
 
 MODULES: dict[str, tuple[str, ...]] = {
     "llama": ("llama", "mistral", "qwen2", "qwen3"),
+    "diffusion_cross": (
+        "DiTTransformer2DModel", "PixArtTransformer2DModel", "SanaTransformer2DModel", "HunyuanDiT2DModel",
+    ),
+    "diffusion_joint": (
+        "SD3Transformer2DModel", "FluxTransformer2DModel", "QwenImageTransformer2DModel", "AuraFlowTransformer2DModel",
+    ),
+    "diffusion_video": (
+        "WanTransformer3DModel", "HunyuanVideoTransformer3DModel", "CogVideoXTransformer3DModel",
+        "LTXVideoTransformer3DModel",
+    ),
     "gpt2": ("gpt2",),
+    "gpt_classics": (
+        "opt", "bloom", "gptj", "codegen", "gpt_neo", "gpt_neox", "gpt_neox_japanese", "gpt_bigcode", "mpt", "xglm",
+        "biogpt", "openai-gpt", "ctrl", "persimmon", "gpt-sw3",
+    ),
     "mixtral": ("mixtral", "qwen3_moe"),
     "deepseek": ("deepseek_v3", "kimi_k2"),
-}
+    "bert": (
+        "bert", "ernie", "megatron-bert", "roberta", "xlm-roberta", "camembert", "data2vec-text", "xlm-roberta-xl",
+        "roberta-prelayernorm", "electra", "rembert", "mpnet",
+    ),
+}  # fmt: skip
 """File of `models/families` -> the model types it builds."""
 
 
