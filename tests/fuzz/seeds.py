@@ -74,6 +74,18 @@ def gguf_seeds() -> tuple[bytes, ...]:
             path = Path(folder) / f"{endian.name}.gguf"
             written(llama_writer(path, endian))
             made.append(path.read_bytes())
+        small = GGUFWriter(Path(folder) / "small.gguf", "gemma2")
+        for add in (
+            small.add_block_count,
+            small.add_embedding_length,
+            small.add_feed_forward_length,
+            small.add_head_count,
+        ):
+            add(4)
+        small.add_sliding_window(8)
+        small.add_tensor("token_embd.weight", np.zeros((2, 4), np.float32))
+        written(small)
+        made.append((Path(folder) / "small.gguf").read_bytes())
     return tuple(made)
 
 

@@ -167,6 +167,15 @@ def test_data_may_be_missing_when_only_the_header_was_fetched():
     assert tensor.bytes == 2**32
 
 
+def test_data_begins_at_the_next_aligned_byte():
+    aligned = pair(b"general.alignment", 4, struct.pack("<I", 256))
+    head = build(pairs=[aligned], infos=[info()], tail=b"")
+    assert len(head) < 240
+    assert parse(head + b"\0" * (256 + 16 - len(head))).tensors[0].bytes == 16
+    with pytest.raises(BadFile, match="ends at byte 272, and the file at 271"):
+        parse(head + b"\0" * (256 + 15 - len(head)))
+
+
 def test_memory_does_not_grow_with_the_vocabulary(tmp_path):
     words = 300_000
     body = struct.pack("<IQ", 8, words) + b"".join(text(b"w" * (i % 40)) for i in range(words))

@@ -29,6 +29,9 @@ def hub(monkeypatch, tmp_path):
 
     import huggingface_hub
 
+    from flopsight.models.sources import hub as ours
+
+    monkeypatch.setattr(ours, "_reachable", lambda: True)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     monkeypatch.setattr(huggingface_hub, "get_safetensors_metadata", lambda repo_id, **options: found)
     return SimpleNamespace(asked=asked, folder=tmp_path, package=huggingface_hub, info=info)
@@ -105,6 +108,29 @@ def test_a_config_without_headers_is_still_a_config(hub, monkeypatch, error):
     model = fetch_config("org/name")
     assert model.config["model_type"] == "llama"
     assert isinstance(model.tensors, Unknown)
+
+
+def test_without_the_network_only_the_cache_is_asked(hub, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr("socket.getaddrinfo", refusing(OSError("no name")))
+    for name in (
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "ALL_PROXY",
+        "https_proxy",
+        "http_proxy",
+        "all_proxy",
+        "no_proxy",
+        "NO_PROXY",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    seen = {}
+    monkeypatch.setattr(
+        hub.package, "hf_hub_download", lambda *a, **o: seen.update(o) or str(hub.folder / "config.json")
+    )
+    monkeypatch.setattr(hub.package, "get_safetensors_metadata", refusing(AssertionError("asked")))
+    assert fetch_config("org/name").tensors == Unknown("no network for headers")
+    assert seen["local_files_only"] is True
 
 
 def test_what_was_downloaded_is_checked(hub):

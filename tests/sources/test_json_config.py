@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+import time
 
 import pytest
 
@@ -31,6 +32,13 @@ def test_depth_is_counted_outside_strings():
     assert parse_object(b'{"a": ' + b"[" * 63 + b"]" * 63 + b"}", "x")
     with pytest.raises(BadConfig, match="nested deeper than 64"):
         parse_object(b'{"a": ' + b"[" * 64 + b"]" * 64 + b"}", "x")
+
+
+def test_an_unterminated_string_is_scanned_once():
+    start = time.monotonic()
+    with pytest.raises(BadFile):
+        parse_object(b'{"' + b'\\"' * 1_000_000, "x")
+    assert time.monotonic() - start < 5
 
 
 HOSTILE = {

@@ -198,16 +198,15 @@ class _Pairs:
             code, name = _SCALARS[kind]
             self.reader.skip(count * struct.calcsize(code), "an array")
             return LongArray(name, count)
-        self.spend(kind, count)
+        self.spend(count)
         if count > KEEP and kind == _STRING:
             self.skip_strings(count)
             return LongArray("string", count)
         return self.entries(kind, count, depth)
 
-    def spend(self, kind: int, count: int) -> None:
-        least = {_STRING: 8, _ARRAY: 12}.get(kind, 1)
+    def spend(self, count: int) -> None:
         self.items += count
-        if count * least > self.reader.left() or self.items > MAX_ITEMS:
+        if count > self.reader.left() or self.items > MAX_ITEMS:
             raise self.reader.fail(f"an array of {count} entries cannot lie in the {self.reader.left()} bytes left")
 
     def entries(self, kind: int, count: int, depth: int) -> Value:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import importlib
 import re
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from flopsight.dtypes import dtype
 from flopsight.errors import BadFile, MissingCapability, UsageError
@@ -39,16 +42,26 @@ def fetch_config(repo_id: str, *, revision: str | None = None, tensors: bool = T
     Raises UsageError for an id of the wrong form, MissingCapability when huggingface_hub, the network, the repository
     or the permission is not there, and BadConfig or BadFile for a file that cannot be true.
     """
-    if not _REPO.fullmatch(repo_id) or ".." in repo_id:
+    if not _REPO.fullmatch(repo_id):
         raise UsageError(f"A hub id such as organisation/name was expected, and {shown(repo_id)} was given.")
     hub = _package("huggingface_hub")
-    path: str = _asking(
-        repo_id, lambda: hub.hf_hub_download(repo_id, "config.json", revision=revision, etag_timeout=_SECONDS)
-    )
+    options = {"revision": revision, "etag_timeout": _SECONDS, "local_files_only": not _reachable()}
+    path: str = _asking(repo_id, lambda: hub.hf_hub_download(repo_id, "config.json", **options))
     config = read_config(path)
-    return HubModel(
-        repo_id, config, _tensors(hub, repo_id, revision) if tensors else Unknown("headers were not asked for")
-    )
+    if not tensors or options["local_files_only"]:
+        return HubModel(
+            repo_id, config, Unknown("headers were not asked for" if not tensors else "no network for headers")
+        )
+    return HubModel(repo_id, config, _tensors(hub, repo_id, revision))
+
+
+def _reachable() -> bool:
+    """Whether the hub's name resolves; its client would retry for half a minute before it looks into its cache."""
+    host = urlsplit(_package("huggingface_hub.constants").ENDPOINT).hostname
+    try:
+        return bool(getproxies() or socket.getaddrinfo(host, 443))
+    except OSError:
+        return False
 
 
 def _package(name: str) -> Any:  # noqa: ANN401  (an optional package has no type here)
