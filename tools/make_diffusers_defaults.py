@@ -56,7 +56,9 @@ def main():
     table = {name: {"values": signature(cls)} for name, cls in classes()}
     out = pathlib.Path(__file__).parent.parent / "src/flopsight/models/data/diffusers_defaults.json"
     body = ",\n".join(f"{json.dumps(k)}: {json.dumps(v, sort_keys=True)}" for k, v in sorted(table.items()))
-    out.write_text(f'{{"source": "diffusers {diffusers.__version__} constructor defaults",\n"models": {{\n{body}\n}}}}\n')
+    out.write_text(
+        f'{{"source": "diffusers {diffusers.__version__} constructor defaults",\n"models": {{\n{body}\n}}}}\n'
+    )
     print(len(table), "classes,", out.stat().st_size, "bytes")
 
 

@@ -6,6 +6,7 @@ what was taken from a default is remembered too. Aliases (`n_embd` for `hidden_s
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -41,6 +42,22 @@ def class_defaults() -> dict[str, ClassDefaults]:
     return msgspec.json.decode(data, type=_Table).models
 
 
+@lru_cache(1)
+def constructor_defaults() -> dict[str, ClassDefaults]:
+    """The constructor defaults of every diffusers transformer, by class name; read only when such a class is met."""
+    data = (files("flopsight.models") / "data" / "diffusers_defaults.json").read_bytes()
+    return msgspec.json.decode(data, type=_Table).models
+
+
+def defaults_of(model_type: str) -> ClassDefaults:
+    """What is declared for a model_type, or for the class a diffusers config names; nothing for unknown ones."""
+    found = class_defaults().get(model_type)
+    # class names are in camel case, model types never
+    if found is None and model_type != model_type.lower():
+        found = constructor_defaults().get(model_type)
+    return found or ClassDefaults()
+
+
 class Config:
     """One level of a model config.
 
@@ -49,12 +66,14 @@ class Config:
     raises BadConfig naming the file, the key and the value.
     """
 
-    def __init__(self, raw: Mapping[str, Any], model_type: str = "", where: str = "config", *, parent: str = "") -> None:
+    def __init__(
+        self, raw: Mapping[str, Any], model_type: str = "", where: str = "config", *, parent: str = ""
+    ) -> None:
         self.raw = raw
         self.model_type = model_type
         self.where = where
         self.parent = parent
-        known = class_defaults().get(model_type, ClassDefaults())
+        known = defaults_of(model_type)
         self._defaults = known.values
         self._aliases = known.aliases
         self._subs = known.subs
@@ -64,7 +83,7 @@ class Config:
 
     # ------------------------------------------------------------ finding a value
 
-    def _names(self, names: tuple[str, ...]) -> list[str]:
+    def _names(self, names: tuple[str, ...]) -> builtins.list[str]:
         found = []
         for name in names:
             found += [name] if name not in self._aliases else [name, self._aliases[name]]
@@ -82,7 +101,9 @@ class Config:
                 self.assumed[name] = self._defaults[name]
                 return self._defaults[name]
         if default is _MISSING:
-            raise BadConfig(f"{self.path(names[0])} is needed for a {self.model_type or 'model'} and is missing from {self.where}.")
+            raise BadConfig(
+                f"{self.path(names[0])} is needed for a {self.model_type or 'model'} and is missing from {self.where}."
+            )
         return default
 
     def has(self, *names: str) -> bool:
@@ -150,12 +171,12 @@ class Config:
             raise self.fail(names[0], value, "a string")
         return value
 
-    def list(self, *names: str, most: int = MOST_LAYERS) -> list[Any] | None:
+    def list(self, *names: str, most: int = MOST_LAYERS) -> builtins.list[Any] | None:
         """A list, or None where the key is absent or null."""
         value = self.get(*names, default=None)
         if value is None:
             return None
-        if not isinstance(value, list) or len(value) > most:
+        if not isinstance(value, builtins.list) or len(value) > most:
             raise self.fail(names[0], value, f"a list of at most {most:,} values")
         return value
 
@@ -170,7 +191,9 @@ class Config:
         if values is None:
             return None
         if not all(isinstance(v, str) for v in values) or (count is not None and len(values) != count):
-            raise self.fail(names[0], values, "a list of strings" + (f", one for each of {count} layers" if count else ""))
+            raise self.fail(
+                names[0], values, "a list of strings" + (f", one for each of {count} layers" if count else "")
+            )
         return tuple(values)
 
     def sub(self, name: str, model_type: str = "") -> Config:
@@ -215,7 +238,7 @@ class Config:
 
     # ------------------------------------------------------------ what was not read
 
-    def unread(self, ignorable: Callable[[str, Any], bool]) -> list[str]:
+    def unread(self, ignorable: Callable[[str, Any], bool]) -> builtins.list[str]:
         """Dotted paths of keys that nothing read and that could bear a dimension."""
         found = [self.path(k) for k, v in self.raw.items() if k not in self.read and not ignorable(k, v)]
         for child in self.children.values():

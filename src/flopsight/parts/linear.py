@@ -83,10 +83,14 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """Values stored in the checkpoint that are not parameters (a router's correction bias)."""
+    """Values stored in the checkpoint that are not parameters (a router's correction bias, a position table).
+
+    per_token  FLOPs each token spends on it; None is one for each value
+    """
 
     kind: str
     shape: tuple[int, ...]
+    per_token: int | None = None
 
     letters: ClassVar[dict[str, str]] = {}
 
@@ -95,8 +99,9 @@ class Buffer:
         yield Tensor("", self.shape, buffer=True)
 
     def ops(self, work: Work) -> Iterator[Op]:
-        """One addition per value and token."""
-        yield elementwise("apply", work.tokens * prod(self.shape), 1)
+        """`per_token` additions a token."""
+        each = prod(self.shape) if self.per_token is None else self.per_token
+        yield elementwise("apply", work.tokens * each, 1)
 
     def cache(self) -> Cache:
         """Nothing."""
