@@ -11,11 +11,14 @@ import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
 from flopsight.errors import BadConfig
+
+Whole: TypeAlias = int
+"""Inside Config, `int` is a method."""
 
 LARGEST = 2**40
 MOST_LAYERS = 100_000
@@ -128,20 +131,20 @@ class Config:
 
     # ------------------------------------------------------------ typed reading
 
-    def int(self, *names: str, default: Any = _MISSING, least: int = 1, most: int = LARGEST) -> int:
+    def int(self, *names: str, default: Any = _MISSING, least: Whole = 1, most: Whole = LARGEST) -> Whole:
         """A whole number from `least` to `most`; whole floats and strings of digits are accepted."""
         return self._whole(names[0], self.get(*names, default=default), least, most)
 
-    def maybe(self, *names: str, least: int = 1, most: int = LARGEST) -> int | None:
+    def maybe(self, *names: str, least: Whole = 1, most: Whole = LARGEST) -> Whole | None:
         """A whole number, or None where the key is absent or null."""
         value = self.get(*names, default=None)
         return None if value is None else self._whole(names[0], value, least, most)
 
-    def layers(self, *names: str) -> int:
+    def layers(self, *names: str) -> Whole:
         """A number of layers: at least one, at most 100,000."""
         return self.int(*(names or ("num_hidden_layers",)), most=MOST_LAYERS)
 
-    def _whole(self, key: str, value: Any, least: int, most: int) -> int:
+    def _whole(self, key: str, value: Any, least: Whole, most: Whole) -> Whole:
         number = _as_whole(value)
         if number is None or not least <= number <= most:
             raise self.fail(key, value, f"a whole number from {least} to {most:,}")
@@ -171,7 +174,7 @@ class Config:
             raise self.fail(names[0], value, "a string")
         return value
 
-    def list(self, *names: str, most: int = MOST_LAYERS) -> builtins.list[Any] | None:
+    def list(self, *names: str, most: Whole = MOST_LAYERS) -> builtins.list[Any] | None:
         """A list, or None where the key is absent or null."""
         value = self.get(*names, default=None)
         if value is None:
@@ -180,12 +183,12 @@ class Config:
             raise self.fail(names[0], value, f"a list of at most {most:,} values")
         return value
 
-    def ints(self, *names: str, least: int = 0) -> tuple[int, ...] | None:
+    def ints(self, *names: str, least: Whole = 0) -> tuple[Whole, ...] | None:
         """A list of whole numbers, or None."""
         values = self.list(*names)
         return None if values is None else tuple(self._whole(names[0], v, least, LARGEST) for v in values)
 
-    def words(self, *names: str, count: int | None = None) -> tuple[str, ...] | None:
+    def words(self, *names: str, count: Whole | None = None) -> tuple[str, ...] | None:
         """A list of strings, of length `count` if given, or None."""
         values = self.list(*names)
         if values is None:
@@ -211,7 +214,7 @@ class Config:
 
     # ------------------------------------------------------------ what is common to almost all
 
-    def heads(self, width: int, *names: str) -> int:
+    def heads(self, width: Whole, *names: str) -> Whole:
         """The number of heads, which must divide the width unless the head width is given."""
         heads = self.int(*(names or ("num_attention_heads",)))
         if width % heads and not self.has("head_dim"):
@@ -220,11 +223,11 @@ class Config:
             )
         return heads
 
-    def head_dim(self, width: int, heads: int) -> int:
+    def head_dim(self, width: Whole, heads: Whole) -> Whole:
         """`head_dim`, else width / heads."""
         return self.maybe("head_dim") or width // heads
 
-    def kv_heads(self, heads: int, *names: str) -> int:
+    def kv_heads(self, heads: Whole, *names: str) -> Whole:
         """Key-value heads: absent or null means one for each head; must divide the heads."""
         kv = self.maybe(*(names or ("num_key_value_heads",))) or heads
         if heads % kv:

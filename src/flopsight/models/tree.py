@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
+from flopsight.models.sources.tensors import StoredTensor
 from flopsight.parts.part import Part
 from flopsight.workload import Work, Workload
 
@@ -98,6 +99,8 @@ class Model:
     notes     what the reader should know: conventions of this family, faults of its published count
     assumed   config keys taken from the family's class defaults, with their values
     mtp       multi-token-prediction layers that the checkpoint holds and the main model does not run
+    stored    what the headers of a checkpoint say of its tensors, if one was read
+    no_flops  why the work of this model is not known at all, or "" where it is
     context   the longest sequence the config allows, if it says
     confidence  "formula" (derived by hand, tested against the framework) or "fit" (from shapes and traced lengths)
     """
@@ -114,6 +117,8 @@ class Model:
     assumed: Mapping[str, Any] = field(default_factory=dict)
     confidence: str = "formula"
     mtp: Node | None = None
+    stored: tuple[StoredTensor, ...] = ()
+    no_flops: str = ""
     context: int | None = None
 
 

@@ -35,6 +35,8 @@ def build(
     cache_dtype: str | None,
 ) -> MfuResult:
     """Everything `mfu` says of a throughput."""
+    if model.no_flops:
+        raise UsageError(f"No utilization can be given for {model.name}: {model.no_flops}.")
     chosen, book = _chosen(name, workload), ledger(model)
     peak, seen = peak_of(node, dtype, basis), view(ledger(model), workload, recompute)
     per_token = chosen.per_token(seen)

@@ -133,7 +133,8 @@ class CountResult(Result, kw_only=True):
     workload: WorkloadInfo
     convention: dict[str, str]
     params: Params
-    flops: Flops
+    flops: Flops | None
+    """null where the work is not known; `unknown` says why."""
     bytes: Bytes
     parts: list[PartRow]
     conventions: list[ConventionRow]
@@ -157,6 +158,8 @@ class CountResult(Result, kw_only=True):
 
 def _headline(r: CountResult) -> str:
     f, w = r.flops, r.workload
+    if f is None:
+        return f"{r.model.name}: {r.params.total:,} parameters; what a token costs is not known."
     active = f" ({numbers.short(r.params.active)} active per token)" if r.params.active != r.params.total else ""
     head = f"{r.model.name}: {r.params.total:,} parameters{active}; "
     what = {"train": "a training token", "prefill": "a forward token", "decode": "a decoded token"}[w.phase]
@@ -211,7 +214,7 @@ def _memory_line(r: CountResult) -> str:
         line += f"; KV cache {numbers.size(r.bytes.kv_per_token)} a token in {r.bytes.cache_dtype}"
     if r.bytes.state_per_sequence:
         line += f"; state {numbers.size(r.bytes.state_per_sequence)} a sequence"
-    return line + f"; vector work {numbers.flop(r.flops.elementwise / r.workload.tokens)} a token."
+    return line + "." if r.flops is None else line + f"; vector work {numbers.flop(r.flops.elementwise / r.workload.tokens)} a token."
 
 
 def _tree(r: CountResult, width: int) -> Any:
@@ -221,9 +224,9 @@ def _tree(r: CountResult, width: int) -> Any:
     wide = width >= 100
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("part", no_wrap=True)
-    for name, shown in (("×", True), ("matrices", wide), ("parameters", True), ("required", True), ("executed", wide),
+    for name, fits in (("×", True), ("matrices", wide), ("parameters", True), ("required", True), ("executed", wide),
                         ("vector", wide), ("bytes", width >= 120), ("share", True)):  # fmt: skip
-        if shown:
+        if fits:
             table.add_column(name, justify="left" if name == "matrices" else "right", no_wrap=name != "matrices")
     for row in r.parts:
         cells = [
