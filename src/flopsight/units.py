@@ -91,8 +91,8 @@ def format_si(value: float, unit: str, digits: int = 4) -> str:
     exact = _decimal(value)
     if unit == "$":
         return f"${_rounded(exact, digits):f}"
-    rounded = _rounded(exact, digits)
-    power, prefix = _prefix_for(rounded)
+    shown = exact and exact.quantize(Decimal(1).scaleb(exact.adjusted() - digits + 1), ROUND_HALF_EVEN)
+    power, prefix = _prefix_for(shown)
     return f"{_rounded(exact.scaleb(-power), digits):f} {prefix}{unit}"
 
 

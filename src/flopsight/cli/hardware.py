@@ -216,6 +216,8 @@ def _print_node(node: Node) -> None:
     cited: dict[str, int] = {}
     console.print(_peaks_table(chip, cited))
     console.print(LEGEND)
+    for line in _asides(chip):
+        console.print(line)
     console.print()
     console.print(_facts_table(chip, cited))
     console.print()
@@ -278,6 +280,32 @@ def _peaks_table(chip: Chip, cited: dict[str, int]) -> Any:  # noqa: ANN401 - a 
         cells[2] = " ".join(filter(None, (cells[2], _provenance(row["measured"], cited)[1])))
         table.add_row(f"{engine} {dtype}", *cells, *_provenance(stated, cited))
     return table
+
+
+def _asides(chip: Chip) -> list[str]:
+    """What is printed about peaks and is no dense data-sheet peak: sparse, other bases, headlines, open rates."""
+    from flopsight.units import format_si
+
+    peak, sparsity = chip.record.peak, chip.record.sparsity
+    lines = [
+        f"Also defensible for {each.dtype}: {format_si(each.rate, 'FLOP/s')}, {each.basis}"
+        for each in peak.alternatives
+    ]
+    if sparsity.multiplier is not None:
+        lines.append(
+            f"With structured sparsity {sparsity.pattern}: {sparsity.multiplier} x {', '.join(sparsity.dtypes)}"
+        )
+    if sparsity.note:
+        lines.append(f"Sparsity: {sparsity.note}")
+    if peak.headline:
+        lines.append(
+            f"In print: {format_si(peak.headline.rate, 'FLOP/s')} {peak.headline.dtype}, {peak.headline.qualifier}"
+        )
+    if peak.unrated:
+        lines.append(f"Computed, with no settled dense rate: {', '.join(peak.unrated)}")
+    if chip.record.check and chip.record.check.because:
+        lines.append(f"Units x clock does not give the data sheet: {chip.record.check.because}")
+    return lines
 
 
 def _facts_table(chip: Chip, cited: dict[str, int]) -> Any:  # noqa: ANN401 - a rich table, which is imported late

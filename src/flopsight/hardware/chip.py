@@ -128,7 +128,10 @@ class Chip:
         named = [s for s in self.record.sources if any(_covers(f, field) for f in s.fields)]
         group = _GROUPS.get(field.partition(".")[0], "")
         grouped = [s for s in self.record.sources if group in s.supports and not s.fields]
-        return min([*grouped, *named], key=lambda source: _rank(source, field), default=None)
+        # A source that gives another value for this very field does not stand behind ours.
+        rivals = [v.source for conflict in self.record.conflicts if conflict.field == field for v in conflict.values]
+        agreeing = [s for s in [*grouped, *named] if not any(s.ref in rival for rival in rivals)]
+        return min(agreeing or [*grouped, *named], key=lambda source: _rank(source, field), default=None)
 
     def is_recalled(self, field: str) -> bool:
         """Whether the number was written from memory, with no source at hand: confirm it before quoting it."""
@@ -143,10 +146,10 @@ class Chip:
         note = "; ".join(notes)
         if self.is_recalled(field):
             return "recalled", "; ".join(["recalled: confirm against the data sheet", *notes])
+        if source is None:
+            return "assumed", "; ".join(["the record names no source", *notes])
         if self.status == "announced":
             return "announced", note
-        if source is None:
-            return "assumed", "the record names no source"
         if doubt == "derived" or source.kind == "derived":
             return "derived", note
         return ("measured" if source.kind == "device-output" else "stated"), note

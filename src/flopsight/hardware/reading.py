@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from flopsight.errors import BadConfig, BadFile, UsageError
-from flopsight.hardware.dtype_names import DTYPES
+from flopsight.hardware.dtype_names import DTYPES, dtype_name
 from flopsight.hardware.record import ChipRecord
 from flopsight.units import parse
 
@@ -80,6 +80,8 @@ def _in_base_units(value: object, path: tuple[str, ...], where: str) -> object:
         return {key: _in_base_units(item, (*path, key), where) for key, item in value.items()}
     if isinstance(value, list):
         return [_in_base_units(item, path, where) for item in value]
+    if isinstance(value, str) and not value.replace("\n", "").isprintable():
+        raise BadConfig(f"{where}: field {'.'.join(path)}: expected plain text and read {value!a:.80}.")
     if isinstance(value, str) and (dimension := _dimension(path)):
         try:
             value = parse(value, dimension)
@@ -129,13 +131,19 @@ def _check_chip(record: ChipRecord, where: str) -> None:
         raise BadConfig(
             f"{where}: field software_devices or memory.bytes: expected at least 1; leave out what is not known."
         )
-    for group in ("matrix", "vector"):
-        for dtype in getattr(record.peak, group):
+    for group, rates in (("matrix", record.peak.matrix), ("vector", record.peak.vector)):
+        for dtype in rates:
             if dtype not in DTYPES:
                 raise BadConfig(
                     f"{where}: field peak.{group}.{dtype}: not a number format of the catalogue; "
                     f"use one of {', '.join(DTYPES)}."
                 )
+    headline = [record.peak.headline.dtype] if record.peak.headline else []
+    for dtype in [*headline, *record.sparsity.dtypes, *(each.dtype for each in record.peak.alternatives)]:
+        try:
+            dtype_name(dtype)
+        except UsageError as error:
+            raise BadConfig(f"{where}: field dtype of peak or sparsity: {error}") from None
     if record.sparsity.multiplier is not None and record.sparsity.multiplier < 1:
         raise BadConfig(
             f"{where}: field sparsity.multiplier: expected at least 1 and read {record.sparsity.multiplier!r}."
