@@ -41,6 +41,8 @@ MODULES: dict[str, tuple[str, ...]] = {
         "bert", "ernie", "megatron-bert", "roberta", "xlm-roberta", "camembert", "data2vec-text", "xlm-roberta-xl",
         "roberta-prelayernorm", "electra", "rembert", "mpnet",
     ),
+    "bart": ("bart", "plbart", "blenderbot-small", "mbart", "pegasus", "blenderbot", "marian", "m2m_100"),
+    "whisper": ("whisper",),
     "t5": ("t5", "mt5", "umt5"),
 }  # fmt: skip
 """File of `models/families` -> the model types it builds."""
