@@ -78,7 +78,7 @@ HOSTILE = {
     "missing field": (GOOD.replace('vendor = "Acme"', ""), "vendor", "vendor"),
     "bad status": (GOOD.replace('"shipping"', '"soon"'), "status", "soon"),
     "bad id": (GOOD.replace('"acme-one"', '"../acme one"'), "id", "acme one"),
-    "terminal codes": (GOOD.replace('"One"', '"One\\u001b[31m"'), "name", "u001b"),
+    "terminal codes": (GOOD.replace('"One"', '"One\\u001b[31m"'), "name", "x1b"),
     "no devices": (GOOD.replace("[names]", "software_devices = 0\n[names]", 1), "software_devices", ""),
     "bool for number": (GOOD.replace("2.468e14", "true"), "peak.matrix", ""),
     "list for table": (GOOD.replace("[memory]\n", "[[memory]]\n"), "memory", ""),
