@@ -1,4 +1,4 @@
-"""Attention pooling: one learned query looks at all tokens and becomes the vector of the whole image."""
+"""From tokens to one vector, and from vectors to a score: attention pooling, similarity of texts and images."""
 
 from __future__ import annotations
 
@@ -36,6 +36,28 @@ class PackedProjection:
         """The query's matmul and that of keys and values."""
         yield matmul("query", work.tokens, self.width, self.width)
         yield matmul("key and value", work.sequences * work.keys, self.width, 2 * self.width)
+
+    def cache(self) -> Cache:
+        """Nothing."""
+        return NO_CACHE
+
+
+@dataclass(frozen=True, slots=True)
+class Similarity:
+    """The score of every text with every image of a batch: 2·S·K·d for S texts, K images (`work.keys`), d width."""
+
+    width: int
+    kind: str = "other"
+
+    letters: ClassVar[dict[str, str]] = {"width": "d"}
+
+    def tensors(self) -> Iterator[Tensor]:
+        """None."""
+        return iter(())
+
+    def ops(self, work: Work) -> Iterator[Op]:
+        """One matmul of two activations."""
+        yield matmul("similarity", work.tokens, self.width, work.keys)
 
     def cache(self) -> Cache:
         """Nothing."""

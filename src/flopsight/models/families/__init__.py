@@ -19,7 +19,9 @@ from flopsight.plugins import plugins
 Family: TypeAlias = Callable[[Config], Model]
 
 MODULES: dict[str, tuple[str, ...]] = {
-    "llama": ("llama", "mistral", "qwen2", "qwen3"),
+    "llama": (
+        "llama", "mistral", "ministral", "ministral3", "qwen2", "qwen3", "internlm3", "iquestcoder", "code_llama",
+    ),
     "diffusion_cross": (
         "DiTTransformer2DModel", "PixArtTransformer2DModel", "SanaTransformer2DModel", "HunyuanDiT2DModel",
     ),
@@ -35,14 +37,49 @@ MODULES: dict[str, tuple[str, ...]] = {
         "opt", "bloom", "gptj", "codegen", "gpt_neo", "gpt_neox", "gpt_neox_japanese", "gpt_bigcode", "mpt", "xglm",
         "biogpt", "openai-gpt", "ctrl", "persimmon", "gpt-sw3",
     ),
-    "mixtral": ("mixtral", "qwen3_moe"),
-    "deepseek": ("deepseek_v3", "kimi_k2"),
+    "llama_like": (
+        "granite", "helium", "seed_oss", "ernie4_5", "hunyuan_v1_dense", "smollm3", "cwm", "granite_swa", "hyperclovax",
+        "glm", "glm4", "starcoder2", "nemotron", "jais2", "arcee", "nanochat", "apertus", "bitnet", "diffllama",
+    ),
+    "remote": (
+        "Yi", "aquila", "xverse", "skywork", "open_llama", "internlm", "internlm2", "baichuan", "minicpm", "mimo",
+        "qwen", "exaone", "chatglm", "nemotron-nas", "deci",
+    ),
+    "papers": ("palm", "chinchilla"),
+    "latent_dense": ("minicpm3", "youtu"),
+    "falcon": ("falcon", "RefinedWeb", "RefinedWebModel"),
+    "gemma_text": ("gemma", "gemma2", "gemma3_text", "vaultgemma"),
+    "olmo": ("olmo", "olmo2", "olmo3", "exaone4"),
+    "parallel": ("cohere", "cohere2", "phi", "phi3", "phi4", "stablelm", "stablelm_epoch"),
+    "mixtral": ("mixtral", "phimoe", "minimax_m2", "olmoe", "flex_olmo", "aria_text"),
+    "qwen_moe": ("qwen2_moe", "qwen3_moe", "mellum", "flint"),
+    "gpt_oss": ("gpt_oss",),
+    "granite_moe": ("granitemoe", "granitemoeshared", "granitemoe_swa", "jetmoe"),
+    "ernie_moe": ("ernie4_5_moe", "hunyuan_v1_moe", "hunyuan"),
+    "dbrx": ("dbrx",),
+    "llama4": ("llama4_text",),
+    "mimo_v2": ("mimo_v2_flash",),
+    "minimax_m3": ("minimax_m3_vl_text", "minimax_m3"),
+    "glm_moe": (
+        "glm4_moe", "solar_open", "dots1", "exaone_moe", "hy_v3", "kolibri1", "afmoe", "laguna", "cohere2_moe", "step3p5",
+    ),
+    "deepseek": (
+        "deepseek_v3", "kimi_k2", "deepseek_v2", "glm4_moe_lite", "mistral4", "axk1", "deepseek_v32", "glm_moe_dsa",
+        "longcat_flash",
+    ),
+    "deepseek_v4": ("deepseek_v4",),
+    "remote_moe": ("deepseek", "grok-1", "arctic", "bailing_moe", "bailing_moe_v2"),
     "bert": (
         "bert", "ernie", "megatron-bert", "roberta", "xlm-roberta", "camembert", "data2vec-text", "xlm-roberta-xl",
         "roberta-prelayernorm", "electra", "rembert", "mpnet",
     ),
     "bart": ("bart", "plbart", "blenderbot-small", "mbart", "pegasus", "blenderbot", "marian", "m2m_100"),
     "whisper": ("whisper",),
+    "clip": (
+        "clip", "siglip", "siglip2", "clip_text_model", "clip_vision_model", "siglip_text_model", "siglip_vision_model",
+        "siglip2_text_model", "siglip2_vision_model",
+    ),
+    "vit": ("vit", "deit", "ijepa", "dinov2", "dinov2_with_registers", "dinov3_vit", "pixtral"),
     "t5": ("t5", "mt5", "umt5"),
 }  # fmt: skip
 """File of `models/families` -> the model types it builds."""

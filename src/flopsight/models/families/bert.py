@@ -103,7 +103,7 @@ def layer(c: Config, layout: Layout) -> Node:
 
 def embeddings(c: Config, layout: Layout, width: int) -> Node:
     """Words, positions, token types, and their norm."""
-    shared = c.model_type in HELD_BY_HEAD and _is_mlm(_head(c)) and c.tied()
+    shared = c.model_type in HELD_BY_HEAD and _is_mlm(head_of(c, "MaskedLM")) and c.tied()
     types = c.int("type_vocab_size", least=0) if layout.token_types else 0
     return branch(
         "embeddings",
@@ -147,11 +147,6 @@ def body(c: Config, layout: Layout, head: str) -> tuple[Node | None, ...]:
 HELD_BY_HEAD = ("camembert", "xlm-roberta")
 """Types whose framework files a tied table under the head's name."""
 TABLE_WIDTH = {"electra": ("embedding_size",), "rembert": ("input_embedding_size",)}
-
-
-def _head(c: Config) -> str:
-    head = head_of(c, "MaskedLM")
-    return "Model" if head.endswith("TextModel") else head
 
 
 def _is_mlm(head: str) -> bool:
@@ -219,7 +214,7 @@ def heads(c: Config, layout: Layout, head: str) -> tuple[Node, ...] | None:
 def bert(c: Config) -> Model:
     """A post-norm encoder (a few descendants are pre-norm), with the head its `architectures` names."""
     layout = LAYOUTS[c.model_type]
-    head = _head(c)
+    head = head_of(c, "MaskedLM")
     beside = heads(c, layout, head)
     unknown = [] if beside is not None else [f"The head of {head} is not known; the body alone is counted."]
     if c.flag("add_cross_attention", default=False):
