@@ -19,10 +19,10 @@ _PATTERNS = (
     r"(rescale_.*|lora_(alpha|dropout)|seq_aux|z_loss_weight|router_(aux|z)_.*|bias_update.*|time_step_(min|max|floor|limit))",
     # numerics and positions computed from angles
     r".*_?(eps|epsilon)", r".*rope.*", r"rotary(_.*)?", r"mrope.*", r"partial_rotary_factor", r".*(dtype|bf16|fp16|fp32).*",
-    r".*(scal(e|ing)|multiplier|softcap|logit_cap|soft_cap|logits_cap|clip_qkv|swiglu_limit|alpha|beta)(_.*)?",
+    r".*(scal(e|ing)|multiplier|softcap(ping)?|logit_cap|soft_cap|logits_cap|clip_qkv|swiglu_limit|alpha|beta)(_.*)?",
     r"(query_pre_attn_scalar|embedding_fraction|dim_model_base|scale_.*|use_dynamic_ntk|use_logn_attn|use_mrope)",
     r".*(max_position_embeddings|max_seq_len|model_max_length|seq_length|context_length|max_sequence_length|n_ctx)",
-    r"(use_mem_rope|original_max.*|full_attn_(alpha|beta).*|linear_attn_(alpha|beta).*|mlp_(alpha|beta).*|base)",
+    r"(context_window_size|use_mem_rope|original_max.*|full_attn_(alpha|beta).*|linear_attn_(alpha|beta).*|mlp_(alpha|beta).*|base)",
     r"(use_bidirectional_attention|attn_temperature_tuning|floor_scale|attn_scale|temperature_tuning.*|theta)",
     # routing that keeps the number of visited experts
     r"(n_group|topk_group|num_expert_group|norm_topk_prob|topk_method|scoring_func|norm_min|moe_norm.*|moe_router.*)",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flopsight.models.blocks.attention import Attention
 from flopsight.models.blocks.decoder import causal_lm, pre_norm_layer
 from flopsight.models.blocks.mlp import gated_mlp
@@ -17,11 +19,16 @@ def window(c: Config) -> Mask:
     return Window(size) if size else Causal()
 
 
-def attention(c: Config, width: int, mask: Mask, *, qkv_bias: bool = False, qk_norm: str = "") -> Attention:
-    """Grouped-query attention with rotary positions, read from the usual keys."""
+def attention(
+    c: Config, width: int, mask: Mask, *, qkv_bias: bool = False, qk_norm: str = "", biasable: bool = True
+) -> Attention:  # fmt: skip
+    """Grouped-query attention with rotary positions, read from the usual keys.
+
+    biasable  False where the family's class has no `attention_bias`, whatever the file says
+    """
     heads = c.heads(width)
     e = c.head_dim(width, heads)
-    all_biased = c.flag("attention_bias", default=False)
+    all_biased = c.flag("attention_bias", default=False) and biasable
     biased = qkv_bias or all_biased
     return Attention(
         width, heads, c.kv_heads(heads), e, biases=(biased, biased, biased, all_biased), qk_norm=qk_norm,
@@ -29,14 +36,13 @@ def attention(c: Config, width: int, mask: Mask, *, qkv_bias: bool = False, qk_n
     )  # fmt: skip
 
 
-def decoder(c: Config, masks: list[Mask], *, qkv_bias: bool = False, qk_norm: str = "") -> Model:
-    """The plain pre-norm decoder with a gated MLP; one mask a layer."""
+def decoder(c: Config, masks: list[Mask], *, mlp_biasable: bool = False, **layout: Any) -> Model:  # noqa: ANN401
+    """The plain pre-norm decoder with a gated MLP; one mask a layer; `layout` goes to `attention`."""
     width, inner = c.int("hidden_size"), c.int("intermediate_size")
-    mlp = gated_mlp(width, inner, bias=c.flag("mlp_bias", default=False), activate=c.word("hidden_act", default="silu"))
-    layers = [
-        pre_norm_layer(Norm(width), attention(c, width, mask, qkv_bias=qkv_bias, qk_norm=qk_norm).node(), mlp)
-        for mask in masks
-    ]
+    bias = c.flag("mlp_bias", default=False) and mlp_biasable
+    mlp = gated_mlp(width, inner, bias=bias, activate=c.word("hidden_act", default="silu"))
+    made = {mask: pre_norm_layer(Norm(width), attention(c, width, mask, **layout).node(), mlp) for mask in set(masks)}
+    layers = [made[mask] for mask in masks]
     return causal_lm(
         layers, family=c.model_type, vocab=c.int("vocab_size"), width=width, tied=c.tied(), norm=Norm(width)
     )
@@ -44,17 +50,19 @@ def decoder(c: Config, masks: list[Mask], *, qkv_bias: bool = False, qk_norm: st
 
 def llama(c: Config) -> Model:
     """Llama 1 to 3: grouped-query attention, gated MLP, RMSNorm before each, untied unless the file says so."""
-    return decoder(c, [Causal()] * c.layers())
+    return decoder(c, [Causal()] * c.layers(), mlp_biasable=True)
 
 
 def mistral(c: Config) -> Model:
     """Llama with a window over every layer if `sliding_window` is set."""
-    return decoder(c, [window(c)] * c.layers())
+    c.ignore("layer_types")
+    return decoder(c, [window(c)] * c.layers(), biasable=False)
 
 
 def layer_masks(c: Config) -> list[Mask]:
     """Windows on the layers that use them: `use_sliding_window` with `layer_types` or `max_window_layers`."""
     count = c.layers()
+    c.ignore("sliding_window", "max_window_layers")
     types = c.words("layer_types", count=count)
     size = c.maybe("sliding_window", least=0) if c.flag("use_sliding_window", default=False) else None
     first = c.maybe("max_window_layers", least=0) or 0
@@ -66,7 +74,7 @@ def layer_masks(c: Config) -> list[Mask]:
 
 def qwen2(c: Config) -> Model:
     """Llama with biases on query, key and value; the window is set in most files and used in almost none."""
-    return decoder(c, layer_masks(c), qkv_bias=True)
+    return decoder(c, layer_masks(c), qkv_bias=True, biasable=False)
 
 
 def qwen3(c: Config) -> Model:
@@ -74,4 +82,14 @@ def qwen3(c: Config) -> Model:
     return decoder(c, layer_masks(c), qk_norm="head")
 
 
-FAMILIES = {"llama": llama, "mistral": mistral, "qwen2": qwen2, "qwen3": qwen3}
+def ministral(c: Config) -> Model:
+    """Ministral 8B: windows on the layers `layer_types` names, on all of them without that list."""
+    count, sliding = c.layers(), window(c)
+    types = c.words("layer_types", count=count) or ("sliding_attention",) * count
+    return decoder(c, [sliding if t == "sliding_attention" else Causal() for t in types], biasable=False)
+
+
+FAMILIES = {
+    "llama": llama, "mistral": mistral, "ministral": ministral, "ministral3": mistral, "qwen2": qwen2, "qwen3": qwen3,
+    "internlm3": llama, "iquestcoder": llama, "code_llama": llama,
+}  # fmt: skip
