@@ -204,6 +204,27 @@ def test_config_keys_are_those_of_transformers(published):
         assert getattr(made, key) == config[key] or key == "attn_config", key
 
 
+PARAMETERS = {
+    "llama": 8030261248, "mixtral": 46702792704, "qwen2": 494032768, "qwen2_moe": 14315784192, "qwen3": 596049920,
+    "gemma": 8537680896, "phi": 2779683840, "phi3": 3821079552, "gpt2": 124439808, "bloom": 559214592,
+    "mpt": 6649286656, "starcoder2": 3030371328, "olmoe": 6919161856, "deepseek_v2": 15706484224, "glm4": 9400279040,
+    "granitemoe": 1334628352, "mamba": 2768345600, "mamba2": 7285403648,
+}  # fmt: skip
+
+
+@pytest.mark.oracle
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("model_type", PARAMETERS)
+def test_transformers_builds_the_published_model_from_our_config(model_type):
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    arch, metadata, tensors, vocab, _ = next(p for p in PUBLISHED if p[4]["model_type"] == model_type)
+    config = gguf_config(header(arch, metadata, *tensors, vocab=vocab, hidden=metadata["embedding_length"]))
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(**config))
+    model.tie_weights()
+    assert sum(p.numel() for p in {id(p): p for p in model.parameters()}.values()) == PARAMETERS[model_type]
+
+
 def without(key):
     arch, metadata, tensors, vocab = LLAMA
     kept = {name: value for name, value in metadata.items() if name != key}
