@@ -1,46 +1,89 @@
-"""Decoders whose every feed-forward block is a set of routed experts."""
+"""Decoders whose every feed-forward block is a set of routed experts: Mixtral and those nearest to it."""
 
 from __future__ import annotations
 
-from flopsight.models.blocks.decoder import causal_lm, pre_norm_layer
-from flopsight.models.blocks.mlp import gated_mlp, moe
+from dataclasses import replace
+
+from flopsight.models.blocks.decoder import block, pre_norm_layer
+from flopsight.models.blocks.mlp import moe
+from flopsight.models.blocks.routed import correction, gqa, lm, mtp_count, routed, shared, window_size
 from flopsight.models.config import Config
-from flopsight.models.families.llama import attention, layer_masks, window
-from flopsight.models.tree import Model
-from flopsight.parts.moe import Experts
+from flopsight.models.tree import Model, leaf
+from flopsight.parts.masks import Causal, Mask, Window
 from flopsight.parts.norm import Norm
 
 
-def top_k(c: Config, experts: int) -> int:
-    """Experts a token visits; never more than there are."""
-    return c.int("num_experts_per_tok", most=experts)
+def window(c: Config) -> Mask:
+    """A window over every layer, where the config sets one."""
+    size = window_size(c)
+    return Window(size) if size else Causal()
 
 
 def mixtral(c: Config) -> Model:
     """Llama with 8 experts of which 2 are visited, in every layer."""
     width = c.int("hidden_size")
-    count = c.int("num_local_experts")
-    ffn = moe(Experts(count, top_k(c, count), width, c.int("intermediate_size")))
-    layer = pre_norm_layer(Norm(width), attention(c, width, window(c)).node(), ffn)
-    return causal_lm(
-        [layer] * c.layers(), family="mixtral", vocab=c.int("vocab_size"), width=width, tied=c.tied(), norm=Norm(width)
+    ffn = moe(routed(c, width, c.int("intermediate_size")))
+    layer = pre_norm_layer(Norm(width), gqa(c, width, window(c), bias=False).node(), ffn)
+    return lm(c, [layer] * c.layers(), width)
+
+
+def phimoe(c: Config) -> Model:
+    """Mixtral with LayerNorm, biases in attention where `attention_bias`, and a biased head where `lm_head_bias`."""
+    width = c.int("hidden_size")
+    norm = Norm(width, "layer", bias=True)
+    ffn = moe(routed(c, width, c.int("intermediate_size")), router="router")
+    layer = pre_norm_layer(norm, gqa(c, width, window(c)).node(), ffn)
+    return lm(c, [layer] * c.layers(), width, norm=norm, head_bias=c.flag("lm_head_bias", default=False))
+
+
+def minimax_m2(c: Config) -> Model:
+    """Mixtral with a norm over all of query and of key, and a correction bias (a buffer) on the scores."""
+    width = c.int("hidden_size")
+    experts = routed(c, width, c.int("intermediate_size"), count=("num_local_experts", "num_experts"))
+    ffn = moe(experts, extra=(correction(experts.experts, "e_score_correction_bias"),))
+    qk_norm = "full" if c.flag("use_qk_norm", default=True) else ""
+    layer = pre_norm_layer(Norm(width), gqa(c, width, bias=False, qk_norm=qk_norm).node(), ffn)
+    model = lm(c, [layer] * c.layers(), width)
+    if mtp_count(c):
+        return replace(
+            model, notes=("The layers that predict further tokens are not counted: their shape is not published.",)
+        )
+    return model
+
+
+def olmoe(c: Config) -> Model:
+    """Mixtral with a norm over all of query and of key."""
+    width = c.int("hidden_size")
+    ffn = moe(routed(c, width, c.int("intermediate_size")))
+    layer = pre_norm_layer(Norm(width), gqa(c, width, qk_norm="full").node(), ffn)
+    return lm(c, [layer] * c.layers(), width)
+
+
+def flex_olmo(c: Config) -> Model:
+    """OLMoE with the norms after attention and after the experts, before each addition."""
+    width = c.int("hidden_size")
+    norm = Norm(width)
+    layer = block(
+        gqa(c, width, qk_norm="full").node(),
+        leaf("post_attention_layernorm", norm, place="post"),
+        moe(routed(c, width, c.int("intermediate_size"))),
+        leaf("post_feedforward_layernorm", norm, place="post"),
+        width=width,
     )
+    return lm(c, [layer] * c.layers(), width)
 
 
-def qwen3_moe(c: Config) -> Model:
-    """Qwen3 with experts in every `decoder_sparse_step`-th layer not listed in `mlp_only_layers`."""
-    width, count = c.int("hidden_size"), c.int("num_experts")
-    sparse = moe(Experts(count, top_k(c, count), width, c.int("moe_intermediate_size")))
-    dense = gated_mlp(width, c.int("intermediate_size"))
-    step, only = c.int("decoder_sparse_step", least=1), set(c.ints("mlp_only_layers") or ())
-    ffns = [dense if i in only or (i + 1) % step else sparse for i in range(c.layers())]
-    layers = [
-        pre_norm_layer(Norm(width), attention(c, width, mask, qk_norm="head").node(), ffn)
-        for mask, ffn in zip(layer_masks(c), ffns, strict=True)
-    ]
-    return causal_lm(
-        layers, family="qwen3_moe", vocab=c.int("vocab_size"), width=width, tied=c.tied(), norm=Norm(width)
-    )
+def aria_text(c: Config) -> Model:
+    """Mixtral with matrices stored input first and shared experts of `moe_num_shared_experts` times the width."""
+    width, inner = c.int("hidden_size"), c.int("intermediate_size")
+    experts = replace(routed(c, width, inner), transposed=True, up="gate_up_proj", down="down_proj")
+    beside = shared(width, inner * c.int("moe_num_shared_experts", least=0))
+    ffn = moe(experts, router="router", shared=beside)
+    layer = pre_norm_layer(Norm(width), gqa(c, width).node(), ffn)
+    return lm(c, [layer] * c.layers(), width)
 
 
-FAMILIES = {"mixtral": mixtral, "qwen3_moe": qwen3_moe}
+FAMILIES = {
+    "mixtral": mixtral, "phimoe": phimoe, "minimax_m2": minimax_m2, "olmoe": olmoe, "flex_olmo": flex_olmo,
+    "aria_text": aria_text,
+}  # fmt: skip
