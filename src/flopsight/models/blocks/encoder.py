@@ -45,14 +45,8 @@ def head_of(c: Config, default: str) -> str:
     return "LMHeadModel" if first.endswith("LMHeadModel") else next((e for e in ENDINGS if first.endswith(e)), "Model")
 
 
-ENDINGS = (
-    "EncoderModel",
-    "TextModelWithProjection",
-    "VisionModelWithProjection",
-    "TextModel",
-    "VisionModel",
-    "MTModel",
-)
+ENDINGS = ("EncoderModel", "TextModelWithProjection", "VisionModelWithProjection", "MTModel")
+"""Classes whose name says what they add without a "For"."""
 
 
 def labels(c: Config) -> int:

@@ -80,6 +80,9 @@ MODULES: dict[str, tuple[str, ...]] = {
         "siglip2_text_model", "siglip2_vision_model",
     ),
     "vit": ("vit", "deit", "ijepa", "dinov2", "dinov2_with_registers", "dinov3_vit", "pixtral"),
+    "albert": ("albert", "distilbert"),
+    "modernbert": ("modernbert", "modernbert-decoder", "nomic_bert", "jina_embeddings_v3"),
+    "deberta": ("deberta", "deberta-v2"),
     "t5": ("t5", "mt5", "umt5"),
 }  # fmt: skip
 """File of `models/families` -> the model types it builds."""
