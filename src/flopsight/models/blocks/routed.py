@@ -97,6 +97,7 @@ def gqa(
     qk_norm: str = "",
     heads: int = 0,
     rotary: bool = True,
+    kv: tuple[str, ...] = (),
 ) -> Attention:
     """Grouped-query attention from the usual keys; `attention_bias` decides what `bias` does not."""
     heads = heads or c.heads(width)
@@ -104,7 +105,7 @@ def gqa(
     biased = c.flag("attention_bias", default=False) if bias is None else bias
     out = biased if output_bias is None else output_bias
     return Attention(
-        width, heads, c.kv_heads(heads), e, biases=(biased, biased, biased, out), qk_norm=qk_norm,
+        width, heads, c.kv_heads(heads, *kv), e, biases=(biased, biased, biased, out), qk_norm=qk_norm,
         rotary=e if rotary else 0, mask=mask,
     )  # fmt: skip
 

@@ -30,20 +30,16 @@ def latent_attention(c: Config, width: int, mask: Mask = Causal()) -> LatentAtte
     )  # fmt: skip
 
 
-def dense_mlp(c: Config, width: int) -> Node:
+def dense_mlp(c: Config, width: int, *, bias: bool = False) -> Node:
     """The MLP of the first layers."""
-    return gated_mlp(
-        width, c.int("intermediate_size"), bias=c.flag("mlp_bias", default=False),
-        activate=c.word("hidden_act", default="silu"),
-    )  # fmt: skip
+    return gated_mlp(width, c.int("intermediate_size"), bias=bias, activate=c.word("hidden_act", default="silu"))
 
 
-def sparse_ffn(c: Config, width: int, *, corrected: bool = True) -> Node:
+def sparse_ffn(c: Config, width: int, *, corrected: bool = True, bias: bool = False) -> Node:
     """Routed experts with a correction bias (a buffer) in the router, and shared experts as one wider MLP."""
     inner = c.int("moe_intermediate_size")
     experts = routed(c, width, inner)
     total = (c.maybe("n_shared_experts", least=0) or 0) * inner
-    bias = c.flag("mlp_bias", default=False)
     beside = gated_mlp(width, total, "shared_experts", bias=bias, kind="shared_experts") if total else None
     return moe(experts, shared=beside, extra=(correction(experts.experts, GATE),) if corrected else ())
 
@@ -55,13 +51,18 @@ def kinds(c: Config, first: int = 0) -> list[bool]:
     return sparse_layers(c, first)
 
 
-def assemble(c: Config, width: int, mixers: list[Node], flags: list[bool], *, corrected: bool = True) -> Model:
+def assemble(
+    c: Config, width: int, mixers: list[Node], flags: list[bool], *, corrected: bool = True, bias: bool = False
+) -> Model:
     """Pre-norm layers, routed where `flags` says so, and the layers that predict further tokens."""
-    ffn = sparse_ffn(c, width, corrected=corrected) if any(flags) else dense_mlp(c, width)
-    ffns = alternate(flags, ffn, lambda: dense_mlp(c, width))
-    layers = [pre_norm_layer(Norm(width), m, f) for m, f in zip(mixers, ffns, strict=True)]
-    model = lm(c, layers, width)
-    return with_mtp(c, model, pre_norm_layer(Norm(width), mixers[-1], ffn), width)
+    dense = dense_mlp(c, width, bias=bias) if not all(flags) else None
+    sparse = sparse_ffn(c, width, corrected=corrected, bias=bias) if any(flags) else None
+    layers = [
+        pre_norm_layer(Norm(width), mixer, ffn)
+        for mixer, flag in zip(mixers, flags, strict=True)
+        if (ffn := sparse if flag else dense)
+    ]
+    return with_mtp(c, lm(c, layers, width), layers[-1], width)
 
 
 def deepseek_v3(c: Config) -> Model:
@@ -71,9 +72,10 @@ def deepseek_v3(c: Config) -> Model:
 
 
 def deepseek_v2(c: Config) -> Model:
-    """DeepSeek-V3 with softmax scores and no correction; V2-Lite projects the query directly."""
+    """DeepSeek-V3 with softmax scores and no correction; V2-Lite projects the query directly; biases by `mlp_bias`."""
     width = c.int("hidden_size")
-    return assemble(c, width, [latent_attention(c, width).node()] * c.layers(), kinds(c), corrected=False)
+    mixers = [latent_attention(c, width).node()] * c.layers()
+    return assemble(c, width, mixers, kinds(c), corrected=False, bias=c.flag("mlp_bias", default=False))
 
 
 def glm4_moe_lite(c: Config) -> Model:

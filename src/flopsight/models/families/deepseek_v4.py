@@ -195,4 +195,4 @@ def deepseek_v4(c: Config) -> Model:
     return replace(model, notes=(note,)) if mtp_count(c) else model
 
 
-FAMILIES = {"deepseek_v4": deepseek_v4}
+FAMILIES = {"deepseek_v4": deepseek_v4, "deepseek_ref": deepseek_v4}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from flopsight.models.blocks.attention import Attention
 from flopsight.models.blocks.decoder import block, pre_norm_layer
 from flopsight.models.blocks.mlp import gated_mlp, moe
@@ -23,16 +21,25 @@ from flopsight.models.blocks.routed import (
 from flopsight.models.config import Config
 from flopsight.models.tree import Model, Node, leaf
 from flopsight.parts.linear import Linear
-from flopsight.parts.masks import Causal, Mask
+from flopsight.parts.masks import Causal, Mask, Window
 from flopsight.parts.norm import Norm
 from flopsight.parts.vector import activation
 
 GATE = "gate.e_score_correction_bias"
+BIASED = {"hy_v3", "step3p5"}
+"""Model types whose MLPs have the biases that `mlp_bias` asks for; elsewhere the key is inherited and dead."""
 
 
 def dense_mlp(c: Config, width: int) -> Node:
     """The MLP of the first layers."""
-    return gated_mlp(width, c.int("intermediate_size"), activate=c.word("hidden_act", default="silu"))
+    bias = c.flag("mlp_bias", default=False) if c.model_type in BIASED else False
+    return gated_mlp(width, c.int("intermediate_size"), bias=bias, activate=c.word("hidden_act", default="silu"))
+
+
+def share(c: Config, width: int, inner: int) -> Node | None:
+    """Shared experts as one MLP; None if there are none."""
+    bias = c.flag("mlp_bias", default=False) if c.model_type in BIASED else False
+    return gated_mlp(width, inner, "shared_experts", bias=bias, kind="shared_experts") if inner else None
 
 
 def sparse(c: Config, width: int, bias: Node | None = None) -> Node:
@@ -41,7 +48,7 @@ def sparse(c: Config, width: int, bias: Node | None = None) -> Node:
     experts = routed(c, width, inner)
     times = c.maybe("n_shared_experts", "num_shared_experts", least=0) or 0
     extra = (bias or correction(experts.experts, GATE),)
-    return moe(experts, shared=shared(width, times * inner), extra=extra)
+    return moe(experts, shared=share(c, width, times * inner), extra=extra)
 
 
 def assemble(c: Config, width: int, mixers: list[Node], kinds: list[bool], ffn: Node, *, mtp: bool = True) -> Model:
@@ -220,29 +227,21 @@ def step3p5(c: Config) -> Model:
     if len(sliding) < count:
         raise c.fail("layer_types", types, f"a list of at least {count} strings")
     mixers = [_step_mixer(c, width, slide) for slide in sliding]
-    experts = routed(
-        c, width, c.int("moe_intermediate_size"), count=("num_local_experts", "moe_num_experts", "n_routed_experts")
-    )
-    beside = shared(width, c.int("share_expert_dim", "share_expert_dims", least=0))
+    experts = routed(c, width, c.int("moe_intermediate_size"), count=("moe_num_experts", "n_routed_experts"))
+    beside = share(c, width, c.int("share_expert_dim", "share_expert_dims", least=0))
     ffn = moe(experts, shared=beside, extra=(correction(experts.experts, GATE),))
     return assemble(c, width, mixers, kinds, ffn)
 
 
 def _step_mixer(c: Config, width: int, slide: bool) -> Node:
-    from flopsight.parts.masks import Window
-
     size = window_size(c)
     heads = c.heads(width)
     other = c.sub("attention_other_setting")
-    most = c.maybe("num_sliding_attention_heads") or other.maybe("num_attention_heads") or heads
+    more = c.maybe("num_sliding_attention_heads") or other.maybe("num_attention_heads") or heads
     other.ignore("num_attention_groups", "head_dim", "true_head_dim")
-    c.ignore("num_attention_groups")
     mask = Window(size) if slide and size else Causal()
-    kv = c.kv_heads(heads, "num_attention_groups", "num_key_value_heads")
-    n = most if slide else heads
-    if n % kv:
-        raise c.fail("num_sliding_attention_heads", n, f"a multiple of the {kv} key-value heads")
-    return _gated(replace(gqa(c, width, mask, qk_norm="head", heads=n), kv_heads=kv), "g_proj", per_head=True)
+    kv = ("num_attention_groups", "num_key_value_heads")
+    return _gated(gqa(c, width, mask, qk_norm="head", heads=more if slide else heads, kv=kv), "g_proj", per_head=True)
 
 
 def step_kinds(c: Config, count: int) -> list[bool]:
