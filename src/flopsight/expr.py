@@ -292,6 +292,8 @@ class _Source:
 
     def partial(self, key: Monomial) -> str:
         """A product of atoms is named once, since many totals share it."""
+        if len(key) == 1:
+            return self.atom(key[0])
         node = reduce(lambda a, b: Expr("*", (a, b)), key)
         if node not in self.known:
             self.assign(node, " * ".join(self.atom(atom) for atom in key))
@@ -305,7 +307,7 @@ class _Source:
         return self.known[n]
 
     def assign(self, n: Expr, value: str) -> None:
-        name = f"_{len(self.known)}"
+        name = f"_{len(self.lines)}"
         self.lines.append(f"{name} = {value}")
         self.known[n] = name
 
