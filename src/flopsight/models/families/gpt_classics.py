@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from flopsight.models.blocks.decoder import block, pre_norm_layer
@@ -126,12 +127,11 @@ def _attention_kinds(c: Config, count: int) -> list[str]:
     given = [[["global", "local"], 12]] if given is None else given
     listed = c.words("attention_layers")
     try:
-        kinds = (
-            list(listed) if listed else [k for some, times in given for _ in range(times) for k in some][: count + 1]
-        )
+        written = (kind for kinds, times in given for _ in range(times) for kind in kinds)
+        kinds = list(listed or islice(written, count + 1))
     except (TypeError, ValueError):
         raise c.fail("attention_types", given, "a list of [[kinds], times]") from None
-    if len(kinds) != count or not set(kinds) <= {"global", "local"}:
+    if len(kinds) != count or any(kind not in ("global", "local") for kind in kinds):
         raise c.fail("attention_types", given, f'"global" or "local" for each of {count} layers')
     return kinds
 
