@@ -116,6 +116,8 @@ def indexer_kinds(c: Config) -> list[bool]:
     pattern = c.get("index_topk_pattern", default=None)
     every, offset = c.maybe("index_topk_freq") or 1, c.maybe("index_skip_topk_offset", least=0)
     if types is None and pattern is not None:
+        if not isinstance(pattern, str | list):
+            raise c.fail("index_topk_pattern", pattern, "a string of F and S")
         types = tuple({"F": "full", "S": "shared"}.get(p, str(p)) for p in pattern)
     if types is None:
         start = 2 if offset is None else offset
