@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
@@ -91,7 +91,7 @@ def _callable(source: Source) -> Model:
     return from_callable(source.name)
 
 
-LOADERS = {
+LOADERS: dict[str, Callable[[Source], Model]] = {
     "bundled": _bundled,
     "config": _config,
     "diffusers": _config,
@@ -206,7 +206,9 @@ def _quantization(raw: Mapping[str, Any]) -> Mapping[str, Any] | None:
         for key in ("quantization_config", "compression_config"):
             value = level.get(key) if isinstance(level, Mapping) else None
             if isinstance(value, Mapping):
-                return value
+                # DeepSeek-V4 names the format of its experts beside the section
+                expert = level.get("expert_dtype")
+                return {"expert_dtype": expert, **value} if isinstance(expert, str) else value
     return None
 
 

@@ -191,7 +191,7 @@ def _sana_block(c: Config, h: int, e: int) -> Node:
         *(leaf("core", LinearImageCore(h, e)) if child.name == "core" else child for child in block.children),
     )
     source = c.maybe("cross_attention_dim")
-    attn2 = None
+    attn2: Node | None = None
     if source:
         crossing, wide = c.int("num_cross_attention_heads"), c.int("cross_attention_head_dim")
         attn2 = DiffusionAttention(d, crossing, wide, source=source, side="context", qk_norm=norm).node("attn2")

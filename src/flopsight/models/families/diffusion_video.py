@@ -153,13 +153,14 @@ def _refiner(c: Config, h: int, e: int) -> Node:
         feed_forward(c, "ff", d, 4 * d, "linear-silu"),
         gated_residual("gate_ff", d),
     )
+    blocks = [block] * c.int("num_refiner_layers", least=0, most=MOST_LAYERS)
     # everything below `context_embedder` prepares the prompt
     return branch(
         "context_embedder",
         time_embeds("time_text_embed", d, pooled=text),
         linear("proj_in", text, d),
         branch(
-            "token_refiner", stack("refiner_blocks", [block] * c.int("num_refiner_layers", least=0, most=MOST_LAYERS))
+            "token_refiner", stack("refiner_blocks", blocks)
         ),
         stream="context",
     )
