@@ -123,6 +123,8 @@ TRACED = {
         BASE | LATENT | INDEX | INNER | ROUTED | {"index_topk_freq": 3, "index_skip_topk_offset": 2},
         BASE | LATENT | INDEX | INNER | ROUTED | {"index_topk_pattern": "FSSFSF"},
     ],
+    "axk2": [BASE | LATENT | INDEX | INNER | ROUTED | {"gated_norm_rank": 5, "first_k_dense_replace": 2}],
+    "hy_v4": [BASE | LATENT | INDEX | INNER | ROUTED | {"hc_mult": 3, "mlp_layer_types": DENSE_SPARSE}],
     "deepseek_v4": [
         V4 | {"compress_ratios": [0, 4, 128, 4, 0, 128, 0], "compress_rate_hca": 8, "num_hash_layers": 2},
         V4 | {"num_hidden_layers": 5, "hc_mult": 4, "o_groups": 4},
@@ -258,7 +260,7 @@ def brute_blocks(length, size, top):
 @pytest.mark.parametrize("top", [1, 2, 5])
 def test_masks_by_counting(length, top):
     from flopsight.parts.compressed import Entries
-    from flopsight.parts.routed import TopBlocks
+    from flopsight.parts.masks import TopBlocks
     from flopsight.workload import Work
 
     assert TopBlocks(4, top).pairs(Work(1, length)) == brute_blocks(length, 4, top)
@@ -318,9 +320,10 @@ def test_longcat_but_for_the_zero_experts():
 @pytest.mark.oracle
 def test_step_text_decoder():
     import torch
-    from tests.oracle import compare, framework
     from transformers import AutoConfig
     from transformers.models.step3p7.modeling_step3p7 import Step3p7TextModel
+
+    from tests.oracle import compare, framework
 
     mine = compare.ours(STEP | {"model_type": "step3p5"})
     config = AutoConfig.for_model("step3p5", **STEP)

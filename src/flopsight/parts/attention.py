@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from flopsight.cost import Op, elementwise
 from flopsight.expr import Number
-from flopsight.parts.masks import Causal, Mask
+from flopsight.parts.masks import Causal, Mask, seen
 from flopsight.parts.part import Cache, Tensor
 from flopsight.workload import Work
 
@@ -53,13 +53,7 @@ class AttentionCore:
         per_token = self.cache().per_token
         if not per_token:
             return 0, 0
-        return per_token * work.sequences * self._context(work), per_token * work.tokens
-
-    def _context(self, work: Work) -> Number:
-        # the past tokens some query still sees; the new ones are in registers already
-        from flopsight.expr import minimum
-
-        return work.past if self.mask.window is None else minimum(work.past, self.mask.window)
+        return per_token * work.sequences * seen(self.mask, work), per_token * work.tokens
 
     def cache(self) -> Cache:
         """Keys and values (one tensor for both if `shared_kv`)."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from flopsight.cost import Op, elementwise
+from flopsight.cost import Op
 from flopsight.expr import Number, minimum
 from flopsight.parts.masks import Window
 from flopsight.parts.part import Cache, Tensor
@@ -73,12 +73,14 @@ class Pooling:
         7·T·c·e vector FLOPs     c·e gate values a token: bias, softmax over the closed tokens, weighted sum
 
     m rate, e entry width, c series (two where neighbouring entries overlap). Cached: the entries, e/m values a
-    token, and the values and gates of the tokens whose entry is still open.
+    token, and the values and gates of the tokens whose entry is still open. Each step reads the entries there are,
+    at most `top` a query where an indexer picks them.
     """
 
     rate: int
     width: int
     series: int = 1
+    top: int = 0
     cached: bool = True
     kind: str = "attention"
 
@@ -90,7 +92,21 @@ class Pooling:
 
     def ops(self, work: Work) -> Iterator[Op]:
         """Softmax and sum over the tokens of an entry."""
-        yield elementwise("pool", work.tokens * self.series * self.width, 7, inputs=2)
+        gates = work.tokens * self.series * self.width
+        kept = self.width * self.cached * work.sequences
+        closed = (work.past + work.queries) // self.rate - work.past // self.rate
+        read = work.past // self.rate
+        read = minimum(read, self.top * work.queries) if self.top else read
+        yield Op(
+            "pool",
+            "vector",
+            7 * gates,
+            0,
+            7 * gates,
+            reads=2 * gates,
+            cache_reads=kept * read,
+            cache_writes=kept * closed,
+        )
 
     def cache(self) -> Cache:
         """Entries that grow with the context, and the open window."""

@@ -126,6 +126,37 @@ class TopK:
 
 
 @dataclass(frozen=True, slots=True)
+class TopBlocks:
+    """The `top` blocks of `block` keys an indexer selects, the query's own block always among them (MiniMax M3).
+
+    A query at place r of its block sees r+1 keys of it and every key of min(q, top-1) earlier blocks, q of them.
+    """
+
+    block: int
+    top: int
+    label: ClassVar[str] = "top blocks"
+    window: ClassVar[int | None] = None
+
+    def area(self, n: Number) -> Number:
+        """Full blocks first: sum over q of C·C·min(q, K-1) + C(C+1)/2, then the r queries of the last block."""
+        size, others = self.block, self.top - 1
+        whole = n // size
+        rest = n - whole * size
+        few = minimum(whole, others)
+        seen = few * (few - 1) // 2 + (whole - few) * others
+        own = whole * (size * (size + 1) // 2) + rest * (rest + 1) // 2
+        return size * size * seen + own + rest * size * few
+
+    def pairs(self, work: Work) -> Number:
+        """area(P+S) - area(P)."""
+        return self.area(work.past + work.queries) - self.area(work.past)
+
+    def square(self, work: Work) -> Number:
+        """S·(P+S)."""
+        return _whole(work)
+
+
+@dataclass(frozen=True, slots=True)
 class Full:
     """Every token sees every token of its sequence: encoders and vision towers."""
 
@@ -192,3 +223,12 @@ class Cross:
     def square(self, work: Work) -> Number:
         """S·K."""
         return work.queries * work.keys
+
+
+def seen(mask: Mask, work: Work) -> Number:
+    """Cached tokens of one sequence that are read: the window, those an indexer chose for each query, or all."""
+    if isinstance(mask, TopK):
+        return minimum(work.past, mask.top * work.queries)
+    if isinstance(mask, TopBlocks):
+        return minimum(work.past, mask.block * mask.top * work.queries)
+    return work.past if mask.window is None else minimum(work.past, mask.window)

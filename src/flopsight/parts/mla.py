@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from flopsight.cost import Op, elementwise, matmul
 from flopsight.expr import Number
-from flopsight.parts.masks import Causal, Mask
+from flopsight.parts.masks import Causal, Mask, seen
 from flopsight.parts.part import NO_CACHE, Cache, Tensor
 from flopsight.workload import Work
 
@@ -71,7 +71,8 @@ class LatentCore:
 
     def ops(self, work: Work) -> Iterator[Op]:
         """Scores, softmax, mix."""
-        cached = self.cache().per_token * work.sequences * work.past, self.cache().per_token * work.tokens
+        kept = self.cache().per_token
+        cached = kept * work.sequences * seen(self.mask, work), kept * work.tokens
         yield self._core("scores", work, self.nope + self.rope, self.rank + self.rope, cached)
         yield elementwise("softmax", self.heads * work.sequences * self.mask.pairs(work), 5, inputs=0, outputs=0)
         yield self._core("mix", work, self.value_width, self.rank, (0, 0))

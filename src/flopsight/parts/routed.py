@@ -1,4 +1,4 @@
-"""A matrix for each expert, of which every token visits a few, and keys that an indexer picks for attention."""
+"""A matrix for each expert, of which every token visits a few, and the scores that pick keys for attention."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from flopsight.cost import Op, elementwise, matmul
-from flopsight.expr import Number
 from flopsight.parts.masks import Causal, Mask
 from flopsight.parts.part import NO_CACHE, Cache, Tensor
 from flopsight.workload import Work
@@ -88,36 +87,3 @@ class IndexCore:
     def cache(self) -> Cache:
         """One key for every `rate` tokens."""
         return Cache(-(-self.width // self.rate))
-
-
-@dataclass(frozen=True, slots=True)
-class TopBlocks:
-    """The `top` blocks of `block` keys an indexer selects, the query's own block always among them (MiniMax M3).
-
-    A query at place r of its block sees r+1 keys of it and every key of min(q, top-1) earlier blocks, q of them.
-    """
-
-    block: int
-    top: int
-    label: ClassVar[str] = "top blocks"
-    window: ClassVar[int | None] = None
-
-    def area(self, n: Number) -> Number:
-        """Full blocks first: sum over q of C·C·min(q, K-1) + C(C+1)/2, then the r queries of the last block."""
-        from flopsight.expr import minimum
-
-        size, others = self.block, self.top - 1
-        whole = n // size
-        rest = n - whole * size
-        few = minimum(whole, others)
-        seen = few * (few - 1) // 2 + (whole - few) * others
-        own = whole * (size * (size + 1) // 2) + rest * (rest + 1) // 2
-        return size * size * seen + own + rest * size * few
-
-    def pairs(self, work: Work) -> Number:
-        """area(P+S) - area(P)."""
-        return self.area(work.past + work.queries) - self.area(work.past)
-
-    def square(self, work: Work) -> Number:
-        """S·(P+S)."""
-        return work.queries * (work.past + work.queries)

@@ -43,8 +43,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "remote": (
         "Yi", "aquila", "xverse", "skywork", "open_llama", "internlm", "internlm2", "baichuan", "minicpm", "mimo",
-        "qwen", "exaone", "chatglm", "nemotron-nas", "deci",
+        "qwen", "exaone", "chatglm", "nemotron-nas", "deci", "openelm", "orion",
     ),
+    "doge": ("doge",),
+    "hrm": ("hrm_text",),
     "papers": ("palm", "chinchilla"),
     "latent_dense": ("minicpm3", "youtu"),
     "falcon": ("falcon", "RefinedWeb", "RefinedWebModel"),
@@ -75,6 +77,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "deepseek_v3", "kimi_k2", "deepseek_v2", "glm4_moe_lite", "mistral4", "axk1", "deepseek_v32", "glm_moe_dsa",
         "longcat_flash",
     ),
+    "latent_gated": ("axk2", "hy_v4"),
     "deepseek_v4": ("deepseek_v4", "deepseek_ref"),
     "remote_moe": ("deepseek", "grok-1", "arctic", "bailing_moe", "bailing_moe_v2"),
     "bert": (

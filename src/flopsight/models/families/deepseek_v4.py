@@ -64,13 +64,16 @@ class CompressedAttention:
 
     def _compressor(self, rate: int, indexed: bool) -> Node:
         series = 2 if indexed else 1
-        return branch("compressor", *self._pooled(self.head, rate, series), self._indexer(rate) if indexed else None)
+        top = self.index[2] if indexed else 0
+        return branch(
+            "compressor", *self._pooled(self.head, rate, series, top=top), self._indexer(rate) if indexed else None
+        )
 
-    def _pooled(self, e: int, rate: int, series: int, *, cached: bool = True) -> tuple[Node, ...]:
+    def _pooled(self, e: int, rate: int, series: int, *, top: int = 0, cached: bool = True) -> tuple[Node, ...]:
         return (
             leaf("kv_proj", Linear("attention", self.width, series * e)),
             leaf("gate_proj", Linear("attention", self.width, series * e)),
-            leaf("position_bias", Pooling(rate, e, series, cached)),
+            leaf("position_bias", Pooling(rate, e, series, top, cached)),
             leaf("kv_norm", Norm(e), place="latent", stream=f"entries_{rate}"),
         )
 

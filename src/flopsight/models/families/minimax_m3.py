@@ -8,8 +8,9 @@ from flopsight.models.blocks.routed import FULL, alternate, correction, gqa, lis
 from flopsight.models.config import Config
 from flopsight.models.tree import Model, Node, branch, leaf
 from flopsight.parts.linear import Linear
+from flopsight.parts.masks import TopBlocks
 from flopsight.parts.norm import Norm
-from flopsight.parts.routed import IndexCore, TopBlocks
+from flopsight.parts.routed import IndexCore
 from flopsight.parts.vector import rope
 
 BLOCKS = "minimax_m3_sparse"
