@@ -56,6 +56,15 @@ CHINCHILLA = {
     "num_key_value_heads": 64, "head_dim": 128, "intermediate_size": 32768, "vocab_size": 32000,
 }  # fmt: skip
 
+OPENELM = {
+    "model_type": "openelm", "model_dim": 1280, "num_transformer_layers": 16, "head_dim": 64, "vocab_size": 32000,
+    "num_query_heads": [12] * 5 + [16] * 7 + [20] * 4, "num_kv_heads": [3] * 5 + [4] * 7 + [5] * 4,
+    "ffn_multipliers": [
+        0.5, 0.73, 0.97, 1.2, 1.43, 1.67, 1.9, 2.13, 2.37, 2.6, 2.83, 3.07, 3.3, 3.53, 3.77, 4.0,
+    ],
+    "ffn_dim_divisor": 256, "ffn_with_glu": True, "normalize_qk_projections": True, "share_input_output_layers": True,
+    "activation_fn_name": "swish",
+}  # fmt: skip
 QWEN_SMALL = QWEN | {
     "hidden_size": 2048,
     "intermediate_size": 11008,
@@ -76,6 +85,7 @@ PUBLISHED = [
     (INTERNLM2, 7_737_708_544),
     (EXAONE, 7_818_448_896),
     (MINICPM, 2_724_880_896),
+    (OPENELM, 271_527_168),
     (MIMO, 7_622_619_136),
     (PALM, 540_356_474_880),
     (CHINCHILLA, 70_056_681_472),

@@ -62,6 +62,13 @@ def internlm2(c: Config) -> Model:
     )  # fmt: skip
 
 
+def orion(c: Config) -> Model:
+    """Orion: Llama with LayerNorms."""
+    width, bias = c.int("hidden_size"), c.flag("attention_bias", default=False)
+    norm = Norm(width, "layer", bias=True)
+    return same_layers(c, gqa(c, width, biases=(bias,) * 4).node(), gated(c, width), norm)
+
+
 def baichuan(c: Config) -> Model:
     """Baichuan 1 and 2: Llama with one matrix for query, key and value."""
     width = c.int("hidden_size")
@@ -196,7 +203,7 @@ def _prefix(c: Config) -> tuple[str, ...]:
     return ()
 
 
-# ------------------------------------------------------------ searched architectures
+# ------------------------------------------------------------ layers of different sizes
 
 
 def nemotron_nas(c: Config) -> Model:
@@ -267,8 +274,63 @@ def deci(c: Config) -> Model:
     return decoder(c, [made[g] for g in groups], norm, tied=untied(c))
 
 
+def openelm(c: Config) -> Model:
+    """OpenELM: heads and inner widths that grow with depth, norms over each head of query and key."""
+    width, count = c.int("model_dim"), c.layers("num_transformer_layers")
+    e, norm = c.int("head_dim"), Norm(c.int("model_dim"))
+    qk_norm = "head" if c.flag("normalize_qk_projections", default=True) else ""
+    c.ignore("num_gqa_groups", "qkv_multipliers", "max_context_length")
+
+    def layer(heads: int, kv_heads: int, ffn: Node) -> Node:
+        mixer = Attention(
+            width, heads, kv_heads, e, fused="qkv_proj", names=("", "", "", "out_proj"), qk_norm=qk_norm, rotary=e
+        )
+        return pre_norm_layer(norm, mixer.node("attn"), ffn, ("attn_norm", "ffn_norm"))
+
+    ffns = _openelm_ffns(c, width, count)
+    layers = [layer(*heads, ffn) for heads, ffn in zip(_openelm_heads(c, count), ffns, strict=True)]
+    return decoder(
+        c, layers, norm, tied=c.flag("share_input_output_layers", default=True), prefix="transformer",
+        embed="token_embeddings",
+    )  # fmt: skip
+
+
+def _openelm_heads(c: Config, count: int) -> list[tuple[int, int]]:
+    """Query and key-value heads of each layer."""
+    queries = c.ints("num_query_heads", least=1) or ()
+    pairs = list(zip(queries, c.ints("num_kv_heads", least=1) or (), strict=False))
+    if len(pairs) != count or len(queries) != count or any(q % k for q, k in pairs):
+        raise c.fail("num_query_heads", queries, f"{count} multiples of num_kv_heads")
+    return pairs
+
+
+def _openelm_ffns(c: Config, width: int, count: int) -> list[Node]:
+    shares = c.list("ffn_multipliers")
+    if shares is None or len(shares) != count:
+        raise c.fail("ffn_multipliers", shares, f"a list of {count} numbers")
+    divisor, gate = c.int("ffn_dim_divisor", default=256), c.flag("ffn_with_glu", default=True)
+    activate = c.word("activation_fn_name", default="silu")
+    found = []
+    for index in range(count):
+        one = Config({"share": shares[index]}, "", c.where, parent=f"ffn_multipliers[{index}]")
+        inner = _divisible(one.number("share") * width, divisor)
+        if gate:
+            found.append(gated_mlp(width, inner, "ffn", fused="proj_1", names=("", "", "proj_2"), activate=activate))
+        else:
+            names = ("proj_1", "proj_2")
+            found.append(plain_mlp(width, inner, "ffn", bias=False, names=names, activate=activate))
+    return found
+
+
+def _divisible(value: float, divisor: int) -> int:
+    """The nearest multiple of `divisor`, the next one where that loses more than a tenth."""
+    near = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return near + divisor if near < 0.9 * value else near
+
+
 FAMILIES = {
     "Yi": llama_copy, "aquila": llama_copy, "xverse": llama_copy, "skywork": llama_copy, "open_llama": llama_copy,
     "internlm": internlm, "internlm2": internlm2, "baichuan": baichuan, "minicpm": minicpm, "mimo": mimo, "qwen": qwen,
     "exaone": exaone, "chatglm": chatglm, "nemotron-nas": nemotron_nas, "deci": deci,
+    "openelm": openelm, "orion": orion,
 }  # fmt: skip
