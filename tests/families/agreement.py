@@ -1,9 +1,8 @@
 """What the tests of families share: our tree beside the framework's, and what must hold without any framework."""
 
-from tests.oracle import compare
-
 from flopsight.models.ignorable import ignorable
 from flopsight.workload import Workload
+from tests.oracle import compare
 
 
 def agrees(raw, seqs=(5, 16, 33), architecture=None):

@@ -1,11 +1,11 @@
 """Llama, its relatives, Falcon, Gemma, OLMo, Cohere, Phi, GLM and dense latent attention against the framework."""
 
 import pytest
-from tests.families.agreement import agrees, steps_add_up, unread
-from tests.oracle.compare import ours
 
 from flopsight.errors import BadConfig
 from flopsight.workload import Workload
+from tests.families.agreement import agrees, steps_add_up, unread
+from tests.oracle.compare import ours
 
 SMALL = {
     "vocab_size": 61, "hidden_size": 32, "intermediate_size": 44, "num_hidden_layers": 4, "num_attention_heads": 4,

@@ -1,11 +1,11 @@
 """The decoders between GPT-1 and Llama: exact counts of released models, and agreement with the framework."""
 
 import pytest
-from tests.families.agreement import agrees, steps_add_up, unread
-from tests.oracle.compare import ours
 
 from flopsight.errors import BadConfig
 from flopsight.workload import Workload
+from tests.families.agreement import agrees, steps_add_up, unread
+from tests.oracle.compare import ours
 
 OPT = {
     "model_type": "opt", "vocab_size": 61, "hidden_size": 24, "ffn_dim": 40, "num_hidden_layers": 2,

@@ -1,13 +1,13 @@
 """Decoders without a class in the framework: published totals, names of the checkpoints, and what they refuse."""
 
 import pytest
-from tests.families.agreement import steps_add_up, unread
-from tests.oracle.compare import our_parameters, ours
 
 from flopsight.errors import BadConfig
 from flopsight.models.ledger import Ledger
 from flopsight.models.tree import Model
 from flopsight.workload import Workload
+from tests.families.agreement import steps_add_up, unread
+from tests.oracle.compare import our_parameters, ours
 
 GLM4 = {
     "model_type": "chatglm", "add_bias_linear": False, "add_qkv_bias": True, "ffn_hidden_size": 13696,
