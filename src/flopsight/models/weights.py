@@ -1,63 +1,100 @@
-"""What the weights of a model take to store: by tensor, by path, by format."""
+"""What the weights of a model take to store: by tensor, by path, by format.
+
+The headers of a checkpoint win over the config where one was read; the config's quantization section says the rest.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from functools import cached_property, lru_cache
 
-from flopsight.dtypes import dtype
+from flopsight.facts import Unknown
 from flopsight.models.ledger import Ledger
+from flopsight.models.quantization import model_dtype, storage
+from flopsight.models.sources import StoredTensor, total_bytes
+from flopsight.models.storage import sizes, stored_bytes
 from flopsight.models.tree import Leaf
 from flopsight.parts.part import Tensor
 
-ASSUMED = "bf16"
-
 
 class Weights:
-    """Stored bytes of one model's tensors, in the config's format or what a checkpoint's headers say.
+    """Stored bytes of one model's tensors.
 
-    unknown  sentences about what could not be sized
+    dtype    format of what is not quantized; `assumed` if neither config nor checkpoint says
     """
 
     def __init__(self, book: Ledger) -> None:
         self.book = book
-        self.assumed = not book.model.dtype
-        self.dtype = dtype(book.model.dtype or ASSUMED).name
-        self.unknown: tuple[str, ...] = ()
+        self.dtype, self.assumed = model_dtype(book.model)
+        self._kept = storage(book.model)
+        self._read: dict[str, StoredTensor] = {t.name: t for t in book.model.stored}
+
+    @cached_property
+    def _summed(self) -> tuple[int | Unknown, dict[str, int], list[str]]:
+        found = stored_bytes(self.book)
+        told = [f"stored bytes of {n:,} values: {why}" for why, n in found.unknown.items()]
+        return (Unknown(told[0]) if told else found.total), found.by_dtype, told
+
+    @cached_property
+    def total(self) -> int | None:
+        """Bytes of the whole model, or None where some tensor's are not known."""
+        read = total_bytes(self.book.model.stored) if self._read else self._summed[0]
+        return None if isinstance(read, Unknown) else read
+
+    @cached_property
+    def by_dtype(self) -> dict[str, int]:
+        """Bytes by format of the values, their scales with them."""
+        if not self._read:
+            return self._summed[1]
+        found: Counter[str] = Counter()
+        for t in self.book.model.stored:
+            if not isinstance(t.bytes, Unknown) and not isinstance(t.dtype, Unknown):
+                found[t.dtype.name] += t.bytes
+        return dict(found)
+
+    @property
+    def unknown(self) -> list[str]:
+        """Sentences about what could not be sized."""
+        return [] if self._read and self.total is not None else self._summed[2]
 
     def bytes(self, name: str, tensor: Tensor, leaf: Leaf) -> int | None:
         """Bytes of one stored tensor."""
-        size: int = dtype(self.dtype).stored_bytes(tensor.elements)
-        return size
+        read = self._read.get(name)
+        size = read.bytes if read else self._kept.bytes(name, tensor, leaf.part.kind, leaf.part)
+        return None if isinstance(size, Unknown) else size
 
     def format(self, name: str, tensor: Tensor, leaf: Leaf) -> str:
         """The format one tensor is stored in."""
-        return self.dtype
+        read = self._read.get(name)
+        if read and not isinstance(read.dtype, Unknown):
+            return read.dtype.name
+        return self._kept.dtype(name, tensor, leaf.part.kind, leaf.part)
 
     @cached_property
-    def _by_path(self) -> dict[str, int]:
-        """Bytes below every path of the tree."""
-        found: Counter[str] = Counter()
+    def _by_path(self) -> dict[str, int | None]:
+        """Bytes below every path of the tree, as the config says; None where a tensor's are not known."""
+        found: dict[str, int | None] = {}
         for one in self.book.leaves:
-            size = one.stored * sum(self.bytes("", t, one) or 0 for t in one.part.tensors() if not t.buffer)
+            size = self._of_leaf(one)
             steps = one.path.split(".")
             for end in range(len(steps) + 1):
-                found[".".join(steps[:end])] += size
-        return dict(found)
+                path = ".".join(steps[:end])
+                so_far = found.get(path, 0)
+                found[path] = None if size is None or so_far is None else so_far + size
+        return found
+
+    def _of_leaf(self, one: Leaf) -> int | None:
+        total = 0
+        for tensor in one.part.tensors():
+            for size, _, copies in sizes(self._kept, one, tensor):
+                if isinstance(size, Unknown):
+                    return None
+                total += copies * size
+        return total
 
     def below(self, path: str) -> int | None:
         """Bytes of everything below a path; the empty path is the model."""
-        return self._by_path.get(path, 0)
-
-    @property
-    def total(self) -> int | None:
-        """Bytes of the whole model."""
-        return self.below("")
-
-    @property
-    def by_dtype(self) -> dict[str, int]:
-        """Bytes by format."""
-        return {self.dtype: self.total or 0}
+        return self._by_path.get(path, 0) if path or not self._read else self.total
 
 
 @lru_cache(128)
