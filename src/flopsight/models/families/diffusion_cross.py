@@ -35,6 +35,7 @@ def dit(c: Config) -> Model:
     h, e, d = heads(c)
     p, layers = c.int("patch_size"), c.layers("num_layers")
     _only(c, "norm_type", "ada_norm_zero")
+    c.ignore("norm_num_groups", "upcast_attention")
     canvas = square(c, p)
     blocks = [_dit_block(c, h, e, runs=2 if i == 0 else 1) for i in range(layers)]
     root = branch(
@@ -118,6 +119,7 @@ def pixart(c: Config) -> Model:
     h, e, d = heads(c)
     p, channels = c.int("patch_size"), c.maybe("caption_channels")
     _only(c, "norm_type", "ada_norm_single")
+    c.ignore("norm_num_groups", "num_embeds_ada_norm", "upcast_attention", "interpolation_scale")
     if c.word("attention_type", default="default") != "default":
         raise c.fail("attention_type", c.word("attention_type"), "'default'")
     canvas = square(c, p)

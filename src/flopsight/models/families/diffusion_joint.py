@@ -163,6 +163,7 @@ def qwen_image(c: Config) -> Model:
     h, e, d = heads(c)
     p, prompt = c.int("patch_size"), c.int("joint_attention_dim")
     canvas = Canvas(128, 128)
+    c.ignore("guidance_embeds")
     unknown = [
         f"{key} = true: its extra conditioning is not counted" for key in _QWEN_EXTRAS if c.flag(key, default=False)
     ]
@@ -180,6 +181,7 @@ def qwen_image(c: Config) -> Model:
 
 
 _QWEN_EXTRAS = ("zero_cond_t",)
+"""Conditions a second time, at time zero, for the tokens of reference images."""
 
 
 def _qwen_time(c: Config, d: int) -> Node:

@@ -174,6 +174,7 @@ def cogvideox(c: Config) -> Model:
     canvas = Canvas(
         c.int("sample_height"), c.int("sample_width"), (frames - 1) // squeeze + 1, (pt or 1, p, p), 8, squeeze
     )
+    c.ignore("flip_sin_to_cos", "freq_shift")
     affine, offset = c.flag("norm_elementwise_affine", default=True), c.maybe("ofs_embed_dim", least=0) or 0
     outputs = p * p * (pt or 1) * out_channels(c)
     block = _cog_block(c, h, e, time, affine)
