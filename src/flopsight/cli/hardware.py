@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flopsight.hardware.detect import Detection
     from flopsight.hardware.interconnect import Link
 
-app = App(name="hardware", help="Look chips up, or match this machine's.", help_format="markdown")
+app = App(name="hardware", help="Look chips up, or match this machine's.", help_format="plaintext")
 
 SCHEMA_VERSION = 1
 MARKS = {"recalled": "?", "announced": "*", "assumed": "!", "measured": "", "derived": "", "stated": ""}

@@ -20,7 +20,7 @@ def app() -> Any:
 
     from flopsight import __version__
 
-    found = App(name="flopsight", help=HELP, help_format="markdown", version=__version__, version_flags=["--version"])
+    found = App(name="flopsight", help=HELP, help_format="plaintext", version=__version__, version_flags=["--version"])
     found.command(
         "flopsight.cli.count:count", name="count", help="Count every part of a model: shapes, parameters, FLOPs, bytes."
     )

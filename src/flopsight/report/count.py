@@ -208,13 +208,20 @@ def draw(r: CountResult, width: int) -> Any:
 
 def _memory_line(r: CountResult) -> str:
     weights = numbers.both_sizes(r.bytes.weights) if r.bytes.weights is not None else "of unknown size"
-    dtype = r.model.dtype + (" (assumed)" if r.model.dtype_assumed else "")
-    line = f"Weights {weights} in {dtype}"
+    line = f"Weights {weights} in {_formats(r)}"
     if r.bytes.kv_per_token:
         line += f"; KV cache {numbers.size(r.bytes.kv_per_token)} a token in {r.bytes.cache_dtype}"
     if r.bytes.state_per_sequence:
         line += f"; state {numbers.size(r.bytes.state_per_sequence)} a sequence"
     return line + "." if r.flops is None else line + f"; vector work {numbers.flop(r.flops.elementwise / r.workload.tokens)} a token."
+
+
+def _formats(r: CountResult) -> str:
+    """The formats by size, the largest first; one alone needs no size."""
+    found = sorted(r.bytes.by_dtype.items(), key=lambda item: -item[1])
+    if len(found) > 1:
+        return ", ".join(f"{name} {numbers.size(size)}" for name, size in found[:4])
+    return r.model.dtype + (" (assumed)" if r.model.dtype_assumed else "")
 
 
 def _tree(r: CountResult, width: int) -> Any:
