@@ -184,8 +184,8 @@ def test_tensors_and_flops_agree_with_diffusers(raw, how):
     assert {n: t.shape for n, t, _ in ledger.tensors() if t.buffer} == diffusers_framework.buffers(model)
     frames, shrink, squeeze = how.get("frames", 1), how.get("shrink", 8), how.get("squeeze", 4)
     shown = (frames - 1) * squeeze + 1 if frames > 1 else 0
-    side, prompt = how.get("side", 128), how.get("prompt", 77)
-    for side, prompt in ((side, prompt), (how.get("larger", 2 * side), how.get("prompt", 51))):
+    small, words = how.get("side", 128), how.get("prompt", 77)
+    for side, prompt in ((small, words), (how.get("larger", 2 * small), how.get("prompt", 51))):
         latent = (frames, side // shrink, side // shrink)
         traced, by_op = diffusers_framework.flops(model, latent, prompt, batch=2)
         assert flops(ledger, side, prompt, shown, batch=2) == traced, (side, prompt, by_op)
