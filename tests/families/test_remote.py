@@ -65,6 +65,18 @@ OPENELM = {
     "ffn_dim_divisor": 256, "ffn_with_glu": True, "normalize_qk_projections": True, "share_input_output_layers": True,
     "activation_fn_name": "swish",
 }  # fmt: skip
+MOBILE = {
+    "model_type": "mobilellm", "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
+    "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 32000, "share_embedding": True,
+}  # fmt: skip
+PHI_FIRST = {
+    "model_type": "phi-msft", "n_embd": 2560, "n_head": 32, "n_head_kv": None, "n_inner": None, "n_layer": 32,
+    "vocab_size": 51200, "rotary_dim": 32, "n_positions": 2048,
+}  # fmt: skip
+PHI3_SMALL = {
+    "model_type": "phi3small", "hidden_size": 4096, "ff_intermediate_size": 14336, "num_hidden_layers": 32,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 100352, "dense_attention_every_n_layers": 2,
+}  # fmt: skip
 QWEN_SMALL = QWEN | {
     "hidden_size": 2048,
     "intermediate_size": 11008,
@@ -86,6 +98,8 @@ PUBLISHED = [
     (EXAONE, 7_818_448_896),
     (MINICPM, 2_724_880_896),
     (OPENELM, 271_527_168),
+    (PHI_FIRST, 2_779_683_840),
+    (PHI3_SMALL, 7_392_272_384),
     (MIMO, 7_622_619_136),
     (PALM, 540_356_474_880),
     (CHINCHILLA, 70_056_681_472),
@@ -175,3 +189,9 @@ def test_impossible_values_are_named(raw, key):
 def test_what_is_not_counted_is_said():
     assert "sparse_config" in ours(MINICPM | {"sparse_config": {"topk": 64}}).model.unknown[0]
     assert "pre_seq_len" in ours(GLM4 | {"pre_seq_len": 128}).model.unknown[0]
+
+
+def test_shared_layers_are_stored_once_and_run_twice():
+    once, twice = ours(MOBILE), ours(MOBILE | {"layer_sharing": True})
+    assert once.params == twice.params == 124_635_456
+    assert twice.cache_per_token == 2 * once.cache_per_token

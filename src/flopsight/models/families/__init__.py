@@ -44,6 +44,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "remote": (
         "Yi", "aquila", "xverse", "skywork", "open_llama", "internlm", "internlm2", "baichuan", "minicpm", "mimo",
         "qwen", "exaone", "chatglm", "nemotron-nas", "deci", "openelm", "orion",
+        "mobilellm", "phi-msft", "phi3small",
     ),
     "doge": ("doge",),
     "hrm": ("hrm_text",),

@@ -37,6 +37,7 @@ def grouped(c: Config) -> bool:
 def falcon(c: Config) -> Model:
     """Falcon 7B, 40B, 180B, 11B and the RW models."""
     width = c.int("n_embed", "hidden_size")
+    c.ignore("ff_factor", "n_head", "n_layer")
     bias = c.flag("bias", default=False)
     inner = c.maybe("ffn_hidden_size") or 4 * width
     ffn = plain_mlp(

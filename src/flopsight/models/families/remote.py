@@ -10,6 +10,7 @@ from typing import Any
 
 from flopsight.models.blocks.attention import Attention
 from flopsight.models.blocks.decoder import block, pre_norm_layer
+from flopsight.models.blocks.layers import parallel_layer
 from flopsight.models.blocks.mlp import gated_mlp, plain_mlp
 from flopsight.models.config import Config
 from flopsight.models.families.dense import decoder, divided, gqa, mha, rotary
@@ -143,6 +144,53 @@ def exaone(c: Config) -> Model:
         c, [layer] * c.layers("num_layers", "num_hidden_layers"), norm, prefix="transformer", embed="wte",
         stack_name="h", norm_name="ln_f",
     )  # fmt: skip
+
+
+def mobilellm(c: Config) -> Model:
+    """MobileLLM: Llama, shared embedding and, in some sizes, every layer run twice."""
+    width, norm = c.int("hidden_size"), Norm(c.int("hidden_size"))
+    bias = c.flag("attention_bias", default=False)
+    layer = pre_norm_layer(norm, gqa(c, width, biases=(bias,) * 4).node(), gated(c, width))
+    twice = 2 if c.flag("layer_sharing", default=False) else 1
+    tied = c.flag("share_embedding", "tie_word_embeddings", default=False)
+    return decoder(c, [replace(layer, runs=twice)] * c.layers(), norm, tied=tied)
+
+
+def phi_msft(c: Config) -> Model:
+    """Phi-1 to Phi-2 under their first names."""
+    width, heads = c.int("n_embd"), c.int("n_head")
+    if width % heads:
+        raise c.fail("n_head", heads, f"a divisor of the width {width:,}")
+    e, norm, biased = width // heads, Norm(width, "layer", bias=True), (True,) * 4
+    kv = c.kv_heads(heads, "n_head_kv")
+    mixer = Attention(
+        width, heads, kv, e, biases=biased, fused="Wqkv", names=("", "", "", "out_proj"),
+        rotary=c.maybe("rotary_dim", least=0) or 0,
+    )  # fmt: skip
+    c.ignore("n_positions")
+    ffn = plain_mlp(width, c.maybe("n_inner") or 4 * width, activate=c.word("activation_function", default="gelu_new"))
+    layers = stack("h", [parallel_layer(norm, mixer.node("mixer"), ffn, "ln")] * c.layers("n_layer"))
+    vocab, tied = c.int("vocab_size"), c.flag("tie_word_embeddings", default=False)
+    body = branch("transformer", leaf("embd.wte", Embedding(vocab, width)), layers)
+    head = leaf("linear", Linear("lm_head", width, vocab, bias=True, tied=tied), stream="scored")
+    return Model(
+        "", c.model_type, branch("", body, branch("lm_head", leaf("ln", norm, place="final"), head)), tied=tied
+    )
+
+
+def phi3small(c: Config) -> Model:
+    """Phi-3 small: LayerNorms and biases everywhere, block-sparse attention in some layers."""
+    width, norm = c.int("hidden_size"), Norm(c.int("hidden_size"), "layer", bias=True)
+    mixer = gqa(c, width, biases=(True,) * 4, fused="query_key_value", names=("", "", "", "dense"))
+    ffn = gated_mlp(
+        width, c.int("ff_intermediate_size"), bias=True, fused="up_proj", names=("", "", "down_proj"), activate="gelu"
+    )
+    sparse = ("blocksparse_block_size", "blocksparse_num_local_blocks", "blocksparse_vert_stride")
+    c.ignore(*sparse, "blocksparse_triton_kernel_block_size", "blocksparse_homo_head_pattern", "gegelu_limit")
+    dense = c.maybe("dense_attention_every_n_layers", least=0)
+    unknown = () if dense == 1 else ("blocksparse_*: block-sparse attention is counted as dense",)
+    layers = [pre_norm_layer(norm, mixer.node(), ffn)] * c.layers()
+    return decoder(c, layers, norm, tied=c.tied(), norm_name="final_layernorm", unknown=unknown)
 
 
 # ------------------------------------------------------------ ChatGLM
@@ -332,5 +380,6 @@ FAMILIES = {
     "Yi": llama_copy, "aquila": llama_copy, "xverse": llama_copy, "skywork": llama_copy, "open_llama": llama_copy,
     "internlm": internlm, "internlm2": internlm2, "baichuan": baichuan, "minicpm": minicpm, "mimo": mimo, "qwen": qwen,
     "exaone": exaone, "chatglm": chatglm, "nemotron-nas": nemotron_nas, "deci": deci,
-    "openelm": openelm, "orion": orion,
+    "openelm": openelm, "orion": orion, "mobilellm": mobilellm,
+    "phi-msft": phi_msft, "phi3small": phi3small,
 }  # fmt: skip
