@@ -333,6 +333,23 @@ def test_step_text_decoder():
     assert not compare.differences(compare.our_parameters(mine), theirs)
 
 
+@pytest.mark.oracle
+@pytest.mark.parametrize("name", ["deepseek_v3", "glm4_moe", "mellum"])
+def test_further_token_layers_against_the_framework(name):
+    import torch
+    from transformers.modeling_layers import MtpModel
+
+    from tests.oracle import compare, framework
+
+    raw = TRACED[name][0] | {"model_type": name, "num_nextn_predict_layers": 1}
+    mine = compare.ours(raw).model
+    with torch.device("meta"):
+        theirs = MtpModel(framework.build(raw), 1)
+    shared = ("embed_tokens", "shared_head")
+    sizes = [p.numel() for n, p in theirs.named_parameters() if not any(s in n for s in shared)]
+    assert Ledger(replace(mine, root=mine.mtp)).params == sum(sizes)
+
+
 def run_flops(model, seq, batch, bar="", real=0):
     """FLOPs of a forward pass on the processor with random values; `bar` keeps tokens from routes beyond `real`."""
     import torch

@@ -117,10 +117,13 @@ def sinks(heads: int) -> Node:
 
 def lm(c: Config, layers: list[Node], width: int, **more: object) -> Model:
     """The usual decoder around `layers`: embedding, final RMSNorm, head."""
-    options = {"norm": Norm(width), "family": c.model_type} | more
+    options = {"norm": Norm(width), "family": c.model_type, "notes": ()} | more
+    if mtp_count(c):
+        options["notes"] = (*options["notes"], UNCOUNTED)  # type: ignore[misc]
     return causal_lm(layers, vocab=c.int("vocab_size"), width=width, tied=c.tied(), **options)  # type: ignore[arg-type]
 
 
+UNCOUNTED = "The layers that predict further tokens are not counted: the config does not describe them."
 MTP_KEYS = ("num_nextn_predict_layers", "num_mtp_layers", "num_mtp_modules", "mtp_num_hidden_layers")
 
 
@@ -180,4 +183,4 @@ def with_mtp(
     node = Node(last, children=(replace(extra, name="", copies=tuple(range(first, first + count))),))
     for step in reversed(path):
         node = branch(step, node)
-    return replace(model, mtp=node)
+    return replace(model, mtp=node, notes=tuple(n for n in model.notes if n != UNCOUNTED))

@@ -62,7 +62,9 @@ def assemble(
         for mixer, flag in zip(mixers, flags, strict=True)
         if (ffn := sparse if flag else dense)
     ]
-    return with_mtp(c, lm(c, layers, width), layers[-1], width)
+    # the first layer has an indexer wherever any has, and so has the one that predicts further tokens
+    further = pre_norm_layer(Norm(width), mixers[0], sparse or dense or layers[-1])
+    return with_mtp(c, lm(c, layers, width), further, width)
 
 
 def deepseek_v3(c: Config) -> Model:

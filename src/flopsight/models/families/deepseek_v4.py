@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from flopsight.models.blocks.decoder import head_nodes
 from flopsight.models.blocks.mlp import moe
-from flopsight.models.blocks.routed import correction, mtp_count, routed, shared, sinks
+from flopsight.models.blocks.routed import UNCOUNTED, correction, mtp_count, routed, shared, sinks
 from flopsight.models.config import Config
 from flopsight.models.tree import STREAMS, Model, Node, StreamRule, branch, leaf, stack
 from flopsight.parts.attention import AttentionCore
@@ -194,8 +194,7 @@ def deepseek_v4(c: Config) -> Model:
     streams: Mapping[str, StreamRule] = {**STREAMS, **{f"entries_{r}": entry_stream(r) for r in rate.values()}}
     root = branch("", body, *head_nodes(width, vocab, tied=c.tied()))
     model = Model("", "deepseek_v4", root, streams, tied=c.tied())
-    note = "The layers that predict further tokens are not counted: their tensors are not described by the config."
-    return replace(model, notes=(note,)) if mtp_count(c) else model
+    return replace(model, notes=(UNCOUNTED,)) if mtp_count(c) else model
 
 
 FAMILIES = {"deepseek_v4": deepseek_v4, "deepseek_ref": deepseek_v4}

@@ -14,6 +14,12 @@ from flopsight.parts.linear import Parameter
 from flopsight.parts.moe import Experts
 from flopsight.parts.norm import Norm
 
+DEAD = (
+    "kv_lora_rank", "q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "moe_drop_tokens",
+    "dense_list", "num_media_embeds", "class_num", "org_vocab_size", "capacity_factor", "group_limited_greedy",
+)  # fmt: skip
+"""Keys of Hunyuan's files that belong to other models of the same code."""
+
 
 def ernie_layers(c: Config) -> list[bool]:
     """Every `moe_layer_interval`-th layer between the start and the end index, both included; -1 is the last layer."""
@@ -73,7 +79,9 @@ def hunyuan_ffn(width: int, experts: int, visited: int, inner: int, times: int) 
 def hunyuan_attention(c: Config, width: int) -> tuple[Attention, Attention]:
     """Attention with norms over each head of query and key, and the one that reads an earlier layer's keys."""
     qk_norm = "head" if c.flag("use_qk_norm", default=True) else ""
-    own = replace(gqa(c, width, qk_norm=qk_norm), norms=("query_layernorm", "key_layernorm"))
+    e = c.maybe("head_dim", "attention_head_dim") or width // c.heads(width)
+    own = gqa(c, width, qk_norm=qk_norm)
+    own = replace(own, norms=("query_layernorm", "key_layernorm"), key_width=e, rotary=e)
     return own, replace(own, own_kv=False)
 
 
@@ -101,7 +109,9 @@ def hunyuan(c: Config) -> Model:
         )
         for i in range(count)
     ]
-    c.ignore("cla_share_factor", "use_mixed_mlp_moe")
+    if c.flag("use_mla", default=False):
+        raise c.fail("use_mla", True, "false: latent attention is not known for this family")
+    c.ignore("cla_share_factor", "use_mixed_mlp_moe", *DEAD)
     return lm(c, layers, width)
 
 

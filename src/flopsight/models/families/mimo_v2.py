@@ -15,7 +15,6 @@ from flopsight.models.blocks.routed import (
     gqa,
     listed_layers,
     lm,
-    mtp_count,
     routed,
     shared,
     sinks,
@@ -81,8 +80,8 @@ def mimo_v2_flash(c: Config) -> Model:
     ffns = alternate(routed_layers(c), ffn, lambda: gated_mlp(width, c.int("intermediate_size")))
     mixers = {slide: attention(c, width, slide=slide) for slide in (True, False)}
     layers = [pre_norm_layer(Norm(width), mixers[s], f) for s, f in zip(sliding_layers(c), ffns, strict=True)]
-    notes = ("The layers that predict further tokens are not counted.",) if mtp_count(c) else ()
-    return lm(c, layers, width, notes=notes)
+    c.ignore("attention_chunk_size", "hybrid_block_size")
+    return lm(c, layers, width)
 
 
 FAMILIES = {"mimo_v2_flash": mimo_v2_flash}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from flopsight.models.blocks.decoder import block, pre_norm_layer
 from flopsight.models.blocks.mlp import moe
-from flopsight.models.blocks.routed import correction, gqa, lm, mtp_count, routed, shared, window_size
+from flopsight.models.blocks.routed import correction, gqa, lm, routed, shared, window_size
 from flopsight.models.config import Config
 from flopsight.models.tree import Model, leaf
 from flopsight.parts.masks import Causal, Mask, Window
@@ -43,12 +43,11 @@ def minimax_m2(c: Config) -> Model:
     ffn = moe(experts, extra=(correction(experts.experts, "e_score_correction_bias"),))
     qk_norm = "full" if c.flag("use_qk_norm", default=True) else ""
     layer = pre_norm_layer(Norm(width), gqa(c, width, bias=False, qk_norm=qk_norm).node(), ffn)
-    model = lm(c, [layer] * c.layers(), width)
-    if mtp_count(c):
-        return replace(
-            model, notes=("The layers that predict further tokens are not counted: their shape is not published.",)
-        )
-    return model
+    # one kind of attention in every layer; the key is left from the hybrid model before it
+    if set(c.ints("attn_type_list") or (1,)) != {1}:
+        raise c.fail("attn_type_list", c.raw["attn_type_list"], "a list of ones")
+    c.ignore("mtp_transformer_layers", "use_mtp", "use_routing_bias")
+    return lm(c, [layer] * c.layers(), width)
 
 
 def olmoe(c: Config) -> Model:

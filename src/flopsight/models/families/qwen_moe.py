@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from flopsight.models.blocks.decoder import pre_norm_layer
 from flopsight.models.blocks.mlp import gated_mlp, moe
 from flopsight.models.blocks.routed import (
@@ -11,12 +9,12 @@ from flopsight.models.blocks.routed import (
     gqa,
     lm,
     masks,
-    mtp_count,
     routed,
     shared,
     sinks,
     sparse_layers,
     window_size,
+    with_mtp,
 )  # fmt: skip
 from flopsight.models.config import Config
 from flopsight.models.tree import Model, Node, branch, leaf
@@ -96,13 +94,13 @@ def qwen3_moe(c: Config) -> Model:
 def mellum(c: Config) -> Model:
     """Qwen3-MoE with windows by `layer_types` and dense layers by `mlp_layer_types`."""
     width = c.int("hidden_size")
-    placed = masks(c, lambda i: False, window_size(c))
-    mixers = [gqa(c, width, m, qk_norm="head").node() for m in placed]
-    model = assemble(c, width, mixers, sparse_layers(c), sparse(c, width))
+    size = window_size(c)
+    mixers = [gqa(c, width, m, qk_norm="head").node() for m in masks(c, lambda i: False, size)]
+    ffn = sparse(c, width)
+    model = assemble(c, width, mixers, sparse_layers(c), ffn)
     c.ignore("mtp_layer_types", "mtp_mlp_layer_types")
-    if mtp_count(c):
-        return replace(model, notes=("The layers that predict further tokens are not counted.",))
-    return model
+    further = gqa(c, width, Window(size) if size else Causal(), qk_norm="head").node()
+    return with_mtp(c, model, pre_norm_layer(Norm(width), further, ffn), width)
 
 
 def flint(c: Config) -> Model:

@@ -51,6 +51,7 @@ def grok(c: Config) -> Model:
         leaf("post_moe_norm", norm, place="post"),
         width=width,
     )
+    c.ignore("max_attn_value")
     return lm(c, [layer] * c.layers(), width, notes=(STACKED,))
 
 
@@ -60,6 +61,8 @@ def arctic(c: Config) -> Model:
     experts = routed(c, width, inner, count=("num_local_experts", "num_experts"))
     every = c.int("moe_layer_frequency", default=2)
     beside = c.flag("parallel_attn_mlp_res", default=False)
+    c.ignore("moe_min_capacity", "moe_eval_capacity_factor", "moe_train_capacity_factor", "moe_token_dropping")
+    c.ignore("enable_expert_tensor_parallelism", "quantization")
     mixer = gqa(c, width, bias=c.flag("attention_bias", default=False)).node()
     names = ("w1", "w3", "w2")
     dense = gated_mlp(width, inner, "block_sparse_moe.mlp", names=names)
@@ -97,6 +100,9 @@ def bailing(c: Config, *, qk_norm: bool, corrected: bool) -> Model:
     times = c.maybe("num_shared_experts", "n_shared_experts", least=0) or 0
     own = c.maybe("moe_shared_expert_intermediate_size") or inner
     extra = (correction(experts.experts, "gate.expert_bias"),) if corrected else ()
+    if c.flag("use_sliding_window", default=False):
+        raise c.fail("use_sliding_window", True, "false: windows are not known for this family")
+    c.ignore("max_window_layers", "sliding_window", "norm_head", "moe_router_enable_expert_bias", "group_norm_size")
     ffn = moe(experts, shared=shared(width, times * own), extra=extra)
     ffns = alternate(sparse_layers(c), ffn, lambda: gated_mlp(width, c.int("intermediate_size")))
     layers = [pre_norm_layer(Norm(width), mixer.node("attention"), f) for f in ffns]
