@@ -19,6 +19,7 @@ from flopsight.models.tree import Model, Node, branch, leaf, stack
 from flopsight.parts.linear import Embedding, Linear
 from flopsight.parts.masks import Causal
 from flopsight.parts.norm import Norm
+from flopsight.parts.vector import softmax
 
 
 def untied(c: Config) -> bool:
@@ -226,7 +227,8 @@ def _glm_model(c: Config, layers: list[Node], norm: Norm | None, width: int) -> 
     head = Linear("lm_head", width, vocab, c.flag("add_bias_linear", default=False), tied=tied)
     encoder = branch("encoder", stack("layers", layers), final)
     body = branch("transformer", table, encoder, leaf("output_layer", head, stream="scored"))
-    return Model("", c.model_type, branch("", body), tied=tied, unknown=_prefix(c))
+    sampler = leaf("sampler", softmax(vocab), stream="scored")
+    return Model("", c.model_type, branch("", body, sampler), tied=tied, unknown=_prefix(c))
 
 
 def _chatglm1(c: Config) -> Model:
