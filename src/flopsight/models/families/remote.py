@@ -174,9 +174,9 @@ def phi_msft(c: Config) -> Model:
     vocab, tied = c.int("vocab_size"), c.flag("tie_word_embeddings", default=False)
     body = branch("transformer", leaf("embd.wte", Embedding(vocab, width)), layers)
     head = leaf("linear", Linear("lm_head", width, vocab, bias=True, tied=tied), stream="scored")
-    return Model(
-        "", c.model_type, branch("", body, branch("lm_head", leaf("ln", norm, place="final"), head)), tied=tied
-    )
+    top = branch("lm_head", leaf("ln", norm, place="final"), head)
+    sampler = leaf("sampler", softmax(vocab), stream="scored")
+    return Model("", c.model_type, branch("", body, top, sampler), tied=tied)
 
 
 def phi3small(c: Config) -> Model:
