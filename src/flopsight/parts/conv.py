@@ -8,6 +8,7 @@ from math import prod
 from typing import ClassVar
 
 from flopsight.cost import Op, elementwise
+from flopsight.expr import minimum
 from flopsight.parts.part import Cache, Tensor
 from flopsight.workload import Work
 
@@ -21,7 +22,7 @@ class Conv:
     kernel   taps by dimension; K is their product. Zero padding is multiplied like any other value.
     causal   a short causal convolution along the tokens: the last K-1 inputs are kept between steps
     extra    output positions beyond the stream's own that a framework computes and cuts off (per sequence);
-             only in `full`
+             only in `full`, and not in a decode step
     """
 
     kind: str
@@ -45,9 +46,12 @@ class Conv:
         """The contraction, and the bias."""
         taps = (self.inputs // self.groups) * prod(self.kernel)
         flops = 2 * work.tokens * self.outputs * taps
-        full = flops + 2 * self.extra * work.sequences * self.outputs * taps
+        cut = 0 if work.absorbed else self.extra
+        full = flops + 2 * cut * work.sequences * self.outputs * taps
         moved = {"reads": work.tokens * self.inputs, "writes": work.tokens * self.outputs}
-        yield Op("conv", "matrix", flops, full, flops, **moved)
+        tail = work.sequences * self.cache().fixed
+        kept = {"cache_reads": tail * minimum(work.past, 1), "cache_writes": tail}
+        yield Op("conv", "matrix", flops, full, flops, **moved, **kept)
         if self.bias:
             yield elementwise("bias", work.tokens * self.outputs, 1)
 
