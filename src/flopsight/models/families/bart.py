@@ -122,7 +122,7 @@ def bart(c: Config) -> Model:
     """One vocabulary for both sides and, unless untied, one table for both embeddings and the head."""
     layout, tied, vocab = LAYOUTS[c.model_type], c.tied(), c.int("vocab_size")
     encoder, decoder = (side(c, n, pre=layout.pre) for n in ("encoder", "decoder"))
-    c.ignore("num_hidden_layers")
+    c.ignore("num_hidden_layers", "normalize_embedding", "normalize_before", "add_final_layer_norm")
     width, target, apart = encoder.width, vocab, False
     if c.model_type == "marian":
         apart = not c.flag("share_encoder_decoder_embeddings", default=True)

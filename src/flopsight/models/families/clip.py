@@ -78,6 +78,8 @@ def halves(c: Config, kind: str) -> tuple[Config, Config]:
         name = f"{side}_config"
         old = not c.has(name) and c.has(f"{name}_dict")
         found.append(c.sub(f"{name}_dict" if old else name, f"{kind}_{side}_model"))
+        found[-1].ignore("projection_dim", "tie_word_embeddings")
+        c.ignore(f"{name}_dict")
     return found[0], found[1]
 
 
