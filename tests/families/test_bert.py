@@ -239,3 +239,11 @@ def test_the_decoder_of_modernbert_agrees():
     ledger = compare.ours(raw)
     whole = ledger.total(Workload("prefill", 2, 19, logits="all")).required
     assert whole == sum(ledger.total(Workload("decode", 2, 1, past)).required for past in range(19))
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("changes", [{}, {"attention_bias": True, "mlp_bias": True, "head_dim": 10}])
+@pytest.mark.parametrize("head", ["Model", "ForMaskedLM"])
+def test_eurobert_agrees(head, changes):
+    dims = {**SMALL, "num_attention_heads": 4, "num_key_value_heads": 2, "mask_token_id": 3}
+    check({"model_type": "eurobert", **dims, "architectures": ["EuroBert" + head], **changes})

@@ -373,3 +373,48 @@ def _dinov3_mlp(c: Config, d: Dims) -> Node:
     if c.flag("use_gated_mlp", default=False):
         return gated_mlp(d.width, d.inner, bias=bias, kind=d.line("mlp"), activate=d.activate)
     return d.mlp(("up_proj", "down_proj"), bias=bias)
+
+
+def beit_tower(c: Config, name: str = "", *, kind: str = "vision") -> tuple[Node, Picture]:
+    """BEiT: no bias on keys, scaled branches, positions as a relative table (in every layer or shared) or learned."""
+    d, seen = dims(c, kind), picture(c, extra=1)
+    scale = c.get("layer_scale_init_value", default=0.1)
+    layer = tower_layer(
+        d, d.norm(), _beit_attention(c, d, seen), d.mlp(), norms=("layernorm_before", "layernorm_after"),
+        scales=("lambda_1", "lambda_2") if isinstance(scale, int | float) and scale > 0 else (),
+    )  # fmt: skip
+    shared = _relative_table(d, seen) if c.flag("use_shared_relative_position_bias", default=False) else None
+    mean = c.flag("use_mean_pooling", default=True)
+    node = branch(
+        name, _beit_embeddings(c, d, seen), branch("shared_position_bias", shared) if shared else None,
+        stack("layers", [layer] * d.layers), None if mean else leaf("layernorm", d.norm(), place="final"),
+        stream="vision",
+    )  # fmt: skip
+    return node, seen
+
+
+def _relative_table(d: Dims, seen: Picture) -> Node:
+    high, wide = seen.grid()
+    # every offset between two patches, and three for the class token
+    rows = (2 * high - 1) * (2 * wide - 1) + 3
+    return leaf("relative_position_bias_table", Parameter(d.line("attention"), (rows, d.heads)))
+
+
+def _beit_attention(c: Config, d: Dims, seen: Picture) -> Node:
+    own = c.flag("use_relative_position_bias", default=False)
+    extra = (branch("relative_position_bias", _relative_table(d, seen)),) if own else ()
+    node = d.attention(O_PROJ, (True, False, True, True)).node("attention")
+    return branch("", node, *extra)
+
+
+def _beit_embeddings(c: Config, d: Dims, seen: Picture) -> Node:
+    line = d.line("embedding")
+    learned = c.flag("use_absolute_position_embeddings", default=False)
+    positions = Parameter(line, (1, seen.patches() + 1, d.width), d.width)
+    return branch(
+        "embeddings",
+        leaf("cls_token", Parameter(line, (1, 1, d.width))),
+        leaf("mask_token", Parameter(line, (1, 1, d.width))) if c.flag("use_mask_token", default=False) else None,
+        leaf("position_embeddings", positions) if learned else None,
+        branch("patch_embeddings", patch_conv(c, "projection", d)),
+    )

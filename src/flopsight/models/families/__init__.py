@@ -92,9 +92,9 @@ MODULES: dict[str, tuple[str, ...]] = {
         "clip", "siglip", "siglip2", "clip_text_model", "clip_vision_model", "siglip_text_model", "siglip_vision_model",
         "siglip2_text_model", "siglip2_vision_model",
     ),
-    "vit": ("vit", "deit", "ijepa", "dinov2", "dinov2_with_registers", "dinov3_vit", "pixtral"),
+    "vit": ("vit", "deit", "ijepa", "dinov2", "dinov2_with_registers", "dinov3_vit", "beit", "pixtral"),
     "albert": ("albert", "distilbert"),
-    "modernbert": ("modernbert", "modernbert-decoder", "nomic_bert", "jina_embeddings_v3"),
+    "modernbert": ("modernbert", "modernbert-decoder", "nomic_bert", "jina_embeddings_v3", "eurobert"),
     "deberta": ("deberta", "deberta-v2"),
     "t5": ("t5", "mt5", "umt5"),
 }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flopsight.models.blocks.attention import Attention
-from flopsight.models.blocks.decoder import block
+from flopsight.models.blocks.decoder import block, pre_norm_layer
 from flopsight.models.blocks.encoder import NO_DECODE, classifier, head_of, inside, labels, mlm_head, pooler
 from flopsight.models.blocks.mlp import gated_mlp, plain_mlp
 from flopsight.models.config import Config
@@ -147,7 +147,40 @@ def nomic_head(c: Config, head: str, width: int, vocab: int, *, jina: bool) -> t
     return None
 
 
+def eurobert(c: Config) -> Model:
+    """A Llama that sees both ways."""
+    width, vocab, head = c.int("hidden_size"), c.int("vocab_size"), head_of(c, "MaskedLM")
+    body = inside(
+        "" if head == "Model" else "model",
+        leaf("embed_tokens", Embedding(vocab, width)),
+        stack("layers", [euro_layer(c, width)] * c.layers()),
+        leaf("norm", Norm(width), place="final"),
+    )
+    tied = head == "MaskedLM" and c.tied()
+    scorer = Linear("lm_head", width, vocab, c.flag("mlp_bias", default=False), tied=tied)
+    beside = leaf("lm_head", scorer) if head == "MaskedLM" else None
+    unknown = () if head in ("Model", "MaskedLM") else (f"The head of {head} is not known; the body alone is counted.",)
+    return Model(
+        "", c.model_type, branch("", body, beside), tied=tied, notes=(NO_DECODE,), unknown=unknown,
+        context=c.int("max_position_embeddings"),
+    )  # fmt: skip
+
+
+def euro_layer(c: Config, width: int) -> Node:
+    """Grouped queries, rotary positions, a gated MLP, RMSNorm before each."""
+    heads, bias = c.int("num_attention_heads"), c.flag("attention_bias", default=False)
+    e = c.head_dim(width, heads)
+    mixer = Attention(
+        width, heads, c.kv_heads(heads), e, biases=(bias,) * 4, rotary=e, mask=Full(), cached=False
+    )  # fmt: skip
+    inner, biased = c.int("intermediate_size"), c.flag("mlp_bias", default=False)
+    return pre_norm_layer(
+        Norm(width), mixer.node(), gated_mlp(width, inner, bias=biased, activate=c.word("hidden_act"))
+    )
+
+
 FAMILIES = {
+    "eurobert": eurobert,
     "modernbert": modernbert,
     "modernbert-decoder": modernbert,
     "nomic_bert": nomic,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flopsight.models.blocks.encoder import NO_DECODE, classifier, head_of, labels
-from flopsight.models.blocks.vision import Picture, dinov2_tower, dinov3_tower, pixtral_tower, vit_tower
+from flopsight.models.blocks.encoder import NO_DECODE, classifier, head_of, inside, labels
+from flopsight.models.blocks.vision import Picture, beit_tower, dinov2_tower, dinov3_tower, pixtral_tower, vit_tower
 from flopsight.models.config import Config
 from flopsight.models.tree import STREAMS, Model, Node, branch, leaf
 from flopsight.parts.linear import Linear
+from flopsight.parts.norm import Norm
 
 ONE_IMAGE = "The batch is a batch of images, one a sequence; the number of tokens follows from the image's size."
 
@@ -35,6 +36,7 @@ LAYOUTS = {
     "dinov2": Layout(dinov2_tower, "dinov2", inputs=2),
     "dinov2_with_registers": Layout(dinov2_tower, "dinov2_with_registers", inputs=2),
     "dinov3_vit": Layout(dinov3_tower, "dinov3_vit"),
+    "beit": Layout(beit_tower, "beit"),
     "pixtral": Layout(pixtral_tower, "pixtral"),
 }
 
@@ -44,6 +46,14 @@ def pooled(c: Config) -> Node:
     width = c.int("hidden_size")
     out = c.maybe("pooler_output_size") or width
     return branch("pooler", leaf("dense", Linear("pooler", width, out, True)), stream="vision_pool")
+
+
+def beit_pool(c: Config) -> Node | None:
+    """The norm of the averaged patches, if they are averaged."""
+    if not c.flag("use_mean_pooling", default=True):
+        return None
+    norm = Norm(c.int("hidden_size"), "layer", bias=True, kind="pooler")
+    return branch("pooler", leaf("layernorm", norm, place="final"), stream="vision_pool")
 
 
 def heads(c: Config, layout: Layout, head: str) -> tuple[Node, ...] | None:
@@ -71,6 +81,8 @@ def vit(c: Config) -> Model:
     extra = {} if layout.tokens is None else {"tokens": layout.tokens}
     tower, seen = layout.tower(c, "" if bare else layout.prefix, kind="", **extra)
     pool = pooled(c) if layout.pooled and bare else None
+    if c.model_type == "beit":
+        pool = inside("" if bare else "beit", beit_pool(c))
     c.ignore("pooler_output_size", "pooler_act", "encoder_stride")
     unknown = () if beside is not None else (f"The head of {head} is not known; the body alone is counted.",)
     return Model(
