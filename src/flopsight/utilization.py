@@ -98,7 +98,7 @@ def step_bytes(book: Ledger, workload: Workload, weight_bytes: int, cache_bytes_
     Of E experts, T·k visits reach E·(1 - (1 - k/E)^T) on average under balanced routing; a float for that reason.
     The cache is read once a step and the new tokens are written.
     """
-    tokens = int(workload.batch * workload.seq)
+    tokens = int(book.tokens(workload))
     elements = book.params
     idle = sum(_unvisited(one.part, tokens) * one.times for one in book.leaves if isinstance(one.part, Experts))
     weights = weight_bytes * (1 - idle / elements) if elements else 0.0

@@ -159,14 +159,14 @@ def _layer(one: Leaf) -> Layer:
 def _exact(book: Ledger, w: Workload) -> dict[str, Fraction]:
     from flopsight.models.counting import split
 
-    tokens = w.batch * w.seq
+    tokens = book.tokens(w)
     names = ("weights", "attention", "recurrence")
     parts = split(book, book.rows(w), w)
     return {name: Fraction(part.required, tokens) for name, part in zip(names, parts, strict=True)}
 
 
 def _executed(book: Ledger, w: Workload, recompute: Recompute) -> Fraction:
-    return Fraction(book.total(w, recompute).executed, w.batch * w.seq)
+    return Fraction(book.total(w, recompute).executed, book.tokens(w))
 
 
 def _dense(book: Ledger) -> int:

@@ -21,7 +21,7 @@ Whole: TypeAlias = int
 """Inside Config, `int` is a method."""
 
 LARGEST = 2**40
-MOST_LAYERS = 100_000
+MOST_LAYERS = 10_000
 _MISSING: Any = object()
 
 
@@ -141,7 +141,7 @@ class Config:
         return None if value is None else self._whole(names[0], value, least, most)
 
     def layers(self, *names: str) -> Whole:
-        """A number of layers: at least one, at most 100,000."""
+        """A number of layers: at least one, at most 10,000."""
         return self.int(*(names or ("num_hidden_layers",)), most=MOST_LAYERS)
 
     def _whole(self, key: str, value: Any, least: Whole, most: Whole) -> Whole:
@@ -217,7 +217,7 @@ class Config:
     def heads(self, width: Whole, *names: str) -> Whole:
         """The number of heads, which must divide the width unless the head width is given."""
         heads = self.int(*(names or ("num_attention_heads",)))
-        if width % heads and not self.has("head_dim"):
+        if width % heads and self.get("head_dim", default=None) is None:
             raise self.fail(
                 (names or ("num_attention_heads",))[0], heads, f"a divisor of the width {width:,} (or head_dim given)"
             )

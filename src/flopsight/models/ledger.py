@@ -103,6 +103,15 @@ class Ledger:
         """The tokens of each stream under a workload."""
         return {name: rule(workload) for name, rule in self.model.streams.items()}
 
+    def tokens(self, workload: Workload) -> Number:
+        """Tokens of the main stream computed now: batch x seq, or what an image's size makes of it."""
+        return self.works(workload)["text"].tokens
+
+    @cached_property
+    def by_sample(self) -> bool:
+        """Whether a sample fixes its own length (an image, a latent), so that `seq` plays no part."""
+        return bool(self.tokens(Workload(seq=7)) == self.tokens(Workload(seq=8)))
+
     def rows(self, workload: Workload, recompute: Recompute = "none") -> tuple[Row, ...]:
         """One row a leaf."""
         works = self.works(workload)

@@ -174,7 +174,7 @@ def _unknown_family(raw: dict[str, Any], model_type: str, name: str, where: str)
 
     model = from_transformers(raw, name)
     if model is not None:
-        return model
+        return replace(model, dtype=_dtype(raw), quantization=_quantization(raw), context=_context(raw))
     near = difflib.get_close_matches(model_type, [*known(), *strangers()], 3, 0.7)
     hint = f"Near names: {', '.join(near)}. " if near else ""
     raise UnknownModel(
@@ -207,7 +207,7 @@ def _quantization(raw: Mapping[str, Any]) -> Mapping[str, Any] | None:
             value = level.get(key) if isinstance(level, Mapping) else None
             if isinstance(value, Mapping):
                 # DeepSeek-V4 names the format of its experts beside the section
-                expert = level.get("expert_dtype")
+                expert = level.get("expert_dtype") if isinstance(level, Mapping) else None
                 return {"expert_dtype": expert, **value} if isinstance(expert, str) else value
     return None
 

@@ -50,8 +50,12 @@ def leaf(name: str, part: Part, *, stream: str | None = None, place: str = "", r
 def stack(name: str, layers: Iterable[Node], *, stream: str | None = None) -> Node:
     """A numbered list of layers, equal ones gathered into one node with copies."""
     groups: dict[Node, list[int]] = {}
-    for index, layer in enumerate(layers):
-        groups.setdefault(replace(layer, name=""), []).append(index)
+    nameless: dict[int, Node] = {}  # by identity: hashing a deep node costs, and most lists repeat one object
+    kept = list(layers)
+    for index, layer in enumerate(kept):
+        if id(layer) not in nameless:
+            nameless[id(layer)] = replace(layer, name="")
+        groups.setdefault(nameless[id(layer)], []).append(index)
     return Node(name, children=tuple(replace(n, copies=tuple(i)) for n, i in groups.items()), stream=stream)
 
 

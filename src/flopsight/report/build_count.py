@@ -14,6 +14,8 @@ from flopsight.models.counting import Branch, branches, formulas, split
 from flopsight.models.ledger import Ledger, Row, ledger
 from flopsight.models.tree import Model
 from flopsight.models.weights import Weights, weights_of
+from flopsight.parts.attention import AttentionCore
+from flopsight.parts.mla import LatentCore
 from flopsight.report.count import (
     Bytes,
     ConventionRow,
@@ -54,11 +56,12 @@ def build(
             name=model.name, family=model.family, confidence=model.confidence, tied=model.tied,
             dtype=stored.dtype, dtype_assumed=stored.assumed,
         ),
-        workload=_workload(workload, mask, recompute),
+        workload=_workload(book, workload, mask, recompute),
         convention=_convention(model, workload, mask, recompute),
         params=_params(book),
         flops=None if model.no_flops else _flops(book, rows, total, workload, mask),
         bytes=_bytes(book, stored, total, workload, cache),
+        attention=_attention(book),
         parts=[_part(b, book, stored, workload, mask, total, verbose) for b in branches(rows)],
         conventions=_conventions(book, workload, recompute) if model.confidence == "formula" else [],
         unknown=[*model.unknown, *stored.unknown],
@@ -69,10 +72,10 @@ def build(
     )  # fmt: skip
 
 
-def _workload(w: Workload, mask: Mask, recompute: Recompute) -> WorkloadInfo:
+def _workload(book: Ledger, w: Workload, mask: Mask, recompute: Recompute) -> WorkloadInfo:
     return WorkloadInfo(
         phase=w.phase, batch=w.batch, seq=w.seq, past=w.past, mask=mask, logits=w.logits, recompute=recompute,
-        images=w.images, tokens=w.batch * w.seq,
+        images=w.images, tokens=book.tokens(w), by_sample=book.by_sample,
     )  # fmt: skip
 
 
@@ -92,6 +95,12 @@ def _convention(model: Model, w: Workload, mask: Mask, recompute: Recompute) -> 
     }
 
 
+def _attention(book: Ledger) -> str:
+    """The kind of attention in a word or two, by the masks of the cores."""
+    labels = {one.part.mask.label for one in book.leaves if isinstance(one.part, AttentionCore | LatentCore)}
+    return "attention" if labels <= {"full", "local", "block", "cross"} else "causal attention"
+
+
 def _params(book: Ledger) -> Params:
     kinds = book.by_kind
     active = sum(book.active_by_kind.values())
@@ -109,7 +118,7 @@ def _flops(book: Ledger, rows: tuple[Row, ...], total: Cost, w: Workload, mask: 
     parts = [getattr(c, column) for c in split(book, rows, w)]
     return Flops(
         required=total.required, full_square=total.full, executed=total.executed,
-        per_token=getattr(total, column) / (w.batch * w.seq), weights=parts[0], attention=parts[1],
+        per_token=getattr(total, column) / book.tokens(w), weights=parts[0], attention=parts[1],
         recurrence=parts[2], elementwise=total.elementwise,
     )  # fmt: skip
 

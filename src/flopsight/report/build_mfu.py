@@ -83,7 +83,7 @@ def _mbu(
         return Unknown("the stored size of some weights is not known")
     cache = dtype_of(cache_dtype or (stored.dtype if dtype_of(stored.dtype).bits >= 16 else "bf16"))
     moved = step_bytes(book, w, stored.total, Fraction(cache.block_bytes, cache.block))
-    steps = tokens_per_s / (w.batch * w.seq)
+    steps = tokens_per_s / book.tokens(w)
     counted = f"weights once a step and the {cache.name} cache, {moved / 1e9:,.2f} GB a step"
     return share("MBU", steps * moved, bandwidth, counted, basis, node=node)
 

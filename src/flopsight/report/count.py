@@ -35,7 +35,9 @@ class WorkloadInfo(msgspec.Struct, kw_only=True):
     recompute: str
     images: int
     tokens: int
-    """Tokens computed now: batch x seq."""
+    """Tokens computed now: batch x seq, or what an image's size makes of it."""
+    by_sample: bool
+    """A sample fixes its own length, so that `seq` plays no part."""
 
 
 class Params(msgspec.Struct, kw_only=True):
@@ -136,6 +138,8 @@ class CountResult(Result, kw_only=True):
     flops: Flops | None
     """null where the work is not known; `unknown` says why."""
     bytes: Bytes
+    attention: str
+    """What the required attention is: causal, or over the whole input."""
     parts: list[PartRow]
     conventions: list[ConventionRow]
     unknown: list[str]
@@ -162,20 +166,27 @@ def _headline(r: CountResult) -> str:
         return f"{r.model.name}: {r.params.total:,} parameters; what a token costs is not known."
     active = f" ({numbers.short(r.params.active)} active per token)" if r.params.active != r.params.total else ""
     head = f"{r.model.name}: {r.params.total:,} parameters{active}; "
-    what = {"train": "a training token", "prefill": "a forward token", "decode": "a decoded token"}[w.phase]
-    over = f"behind {w.past:,} cached tokens" if w.phase == "decode" else f"over a {w.seq:,}-token prompt"
-    over = over.replace("prompt", "sequence") if w.phase == "train" else over
+    what, over, each = _asked(w)
     # one prefix for the whole and its parts, so that they can be added by eye
-    whole = numbers.flop(f.per_token)
-    unit, scale = _scale(whole, f.per_token)
-    parts = [f"{_in(f.weights / w.tokens, scale)} in weights"]
+    whole = f.per_token * w.tokens / each
+    unit, scale = _scale(numbers.flop(whole), whole)
+    parts = [f"{_in(f.weights / each, scale)} in weights"]
     if f.attention:
-        parts.append(
-            f"{_in(f.attention / w.tokens, scale)} in {'causal' if w.mask == 'required' else 'full-square'} attention"
-        )
+        mask = r.attention if w.mask == "required" else "full-square attention"
+        parts.append(f"{_in(f.attention / each, scale)} in {mask}")
     if f.recurrence:
-        parts.append(f"{_in(f.recurrence / w.tokens, scale)} in recurrent state")
-    return f"{head}{what} costs {_in(f.per_token, scale)} {unit} {over} = {' + '.join(parts)}."
+        parts.append(f"{_in(f.recurrence / each, scale)} in recurrent state")
+    return f"{head}{what} costs {_in(whole, scale)} {unit} {over} = {' + '.join(parts)}."
+
+
+def _asked(w: WorkloadInfo) -> tuple[str, str, int]:
+    """What is priced, over what, and how many of it the workload holds."""
+    if w.by_sample:
+        what = "a training step of one sample" if w.phase == "train" else "a forward pass of one sample"
+        return what, f"over {w.tokens // w.batch:,} tokens", w.batch
+    what = {"train": "a training token", "prefill": "a forward token", "decode": "a decoded token"}[w.phase]
+    over = {"train": f"over a {w.seq:,}-token sequence", "prefill": f"over a {w.seq:,}-token prompt"}
+    return what, over.get(w.phase, f"behind {w.past:,} cached tokens"), w.tokens
 
 
 def _scale(text: str, value: float) -> tuple[str, float]:
