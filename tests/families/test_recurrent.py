@@ -217,6 +217,14 @@ QWEN_NEXT = {"model_type": "qwen3_next", "intermediate_size": 5120}
 NEMOTRON_8B = {
     "model_type": "nemotron_h", "hybrid_override_pattern": "M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M-",
 }  # fmt: skip
+KIMI_48B = {
+    "model_type": "kimi_linear", "num_experts": 256, "num_experts_per_token": 8, "num_shared_experts": 1,
+    "moe_renormalize": True, "first_k_dense_replace": 1, "head_dim": 72, "mla_use_nope": True, "num_expert_group": 1,
+    "linear_attn_config": {
+        "full_attn_layers": [4, 8, 12, 16, 20, 24, 27], "head_dim": 128, "num_heads": 32, "short_conv_kernel_size": 4,
+        "kda_layers": [1, 2, 3, 5, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18, 19, 21, 22, 23, 25, 26],
+    },
+}  # fmt: skip
 # parameters, FLOPs traced at 128 and at 1024 tokens over the whole square
 FACTS = {
     "mamba-2.8b": (MAMBA_2_8B, 2_768_345_600, 708_410_081_280, 5_667_225_600_000),
@@ -240,6 +248,12 @@ def test_lines_of_the_breakdown():
     assert compare.ours(RECURRENT_GEMMA).by_kind == {
         "embedding": 655_360_000, "norm": 135_680, "mixer": 377_994_240, "mlp": 1_534_008_320, "attention": 115_363_840,
     }  # fmt: skip
+
+
+def test_kimi_linear_48b_has_its_published_size():
+    ledger = compare.ours(KIMI_48B)
+    assert ledger.params + ledger.buffers == 49_122_681_728
+    assert unread(KIMI_48B) == []
 
 
 def test_rwkv_5_world_3b_has_its_published_size_untied():

@@ -60,9 +60,12 @@ def gated_attention(c: Config, width: int) -> Attention:
 def qwen_mixers(c: Config, width: int, form: str) -> list[Node]:
     """Gated delta nets and gated attention by layer."""
     made = {LINEAR: lambda: delta_net(c, width).node(form), FULL: lambda: gated_attention(c, width).node()}
-    nodes = chosen(periodic(c), made)
-    c.ignore(*(key for key in c.raw if key.startswith("linear_")), "num_attention_heads", "num_key_value_heads")
-    return nodes
+    types = periodic(c)
+    if LINEAR not in types:
+        c.ignore(*(key for key in c.raw if key.startswith("linear_")))
+    if FULL not in types:
+        c.ignore("num_attention_heads", "num_key_value_heads", "head_dim", "attention_bias", "attn_output_gate")
+    return chosen(types, made)
 
 
 def qwen_sparse(c: Config, width: int) -> Node:
@@ -90,31 +93,39 @@ def qwen_mtp(c: Config, width: int, ffn: Node) -> Node | None:
     )
 
 
-def qwen_hybrid(c: Config, form: str, flags: list[bool], **more: object) -> Model:
-    """The decoder of Qwen3-Next and 3.5; `flags` says which layers are routed. `more` goes to `causal_lm`."""
+def qwen_layers(c: Config, form: str, flags: list[bool]) -> tuple[list[Node], Node | None]:
+    """All layers, and those that predict further tokens; `flags` says which layers are routed."""
     width = c.int("hidden_size")
     routes = qwen_sparse(c, width) if any(flags) else dense_mlp(c, width)
     ffns = alternate(flags, routes, lambda: dense_mlp(c, width))
     c.ignore("intermediate_size")
-    layers = [pre_norm_layer(Norm(width), m, f) for m, f in zip(qwen_mixers(c, width, form), ffns, strict=True)]
-    return replace(lm(c, layers, width, **more), mtp=qwen_mtp(c, width, ffns[-1]))
+    mixers = qwen_mixers(c, width, form)
+    layers = [pre_norm_layer(Norm(width), m, f) for m, f in zip(mixers, ffns, strict=True)]
+    return layers, qwen_mtp(c, width, ffns[-1])
+
+
+def qwen_hybrid(c: Config, layers: list[Node], mtp: Node | None) -> Model:
+    """The decoder around what `qwen_layers` made."""
+    return replace(lm(c, layers, c.int("hidden_size")), mtp=mtp)
+
+
+def qwen3_5_layers(c: Config) -> tuple[list[Node], Node | None]:
+    """The layers of Qwen3.5's text decoder and its further-token layers, dense or routed by its model type."""
+    moe_type = "moe" in c.model_type
+    if moe_type:
+        c.ignore("mlp_only_layers", "decoder_sparse_step")
+    return qwen_layers(c, "joined", [moe_type] * c.layers())
 
 
 def qwen3_next(c: Config) -> Model:
     """Qwen3-Next: gated delta nets with two fused input matrices, experts in every layer unless listed."""
     flags = stepped_layers(c) if c.int("num_experts", least=0) else [False] * c.layers()
-    return qwen_hybrid(c, "fused", flags)
+    return qwen_hybrid(c, *qwen_layers(c, "fused", flags))
 
 
-def qwen3_5_text(c: Config, **more: object) -> Model:
-    """Qwen3.5: gated delta nets with four input matrices, dense MLPs."""
-    return qwen_hybrid(c, "joined", [False] * c.layers(), **more)
-
-
-def qwen3_5_moe_text(c: Config, **more: object) -> Model:
-    """Qwen3.5 with experts in every layer."""
-    c.ignore("mlp_only_layers", "decoder_sparse_step")
-    return qwen_hybrid(c, "joined", [True] * c.layers(), **more)
+def qwen3_5_text(c: Config) -> Model:
+    """Qwen3.5: gated delta nets with four input matrices, dense MLPs or, in the MoE type, experts in every layer."""
+    return qwen_hybrid(c, *qwen3_5_layers(c))
 
 
 # ------------------------------------------------------------------ MiniMax
@@ -242,7 +253,7 @@ def kimi_linear(c: Config) -> Model:
     made = {LINEAR: lambda: kimi_delta(c, width, heads, e, taps), FULL: lambda: latent_attention(c, width).node()}
     mixers = chosen(kimi_kinds(c, listed), made)
     c.ignore("head_dim", "num_key_value_heads", "mla_use_nope", "linear_head_dim", "linear_num_heads")
-    c.ignore("linear_conv_kernel_dim")
+    c.ignore("linear_conv_kernel_dim", "moe_renormalize")
     model = sparse_decoder(c, width, mixers, sparse_layers(c, 1))
     return replace(model, notes=MTP_NOTE if mtp_count(c) else ())
 
@@ -320,7 +331,7 @@ def olmo_hybrid(c: Config) -> Model:
 
 
 FAMILIES = {
-    "qwen3_next": qwen3_next, "qwen3_5_text": qwen3_5_text, "qwen3_5_moe_text": qwen3_5_moe_text, "minimax": minimax,
+    "qwen3_next": qwen3_next, "qwen3_5_text": qwen3_5_text, "qwen3_5_moe_text": qwen3_5_text, "minimax": minimax,
     "minimax_text_01": minimax_remote, "minimax_m1": minimax_remote, "kimi_linear": kimi_linear,
     "olmo_hybrid": olmo_hybrid, "bailing_hybrid": bailing_hybrid,
 }  # fmt: skip

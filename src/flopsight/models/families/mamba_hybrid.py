@@ -111,9 +111,12 @@ def granitemoehybrid(c: Config) -> Model:
     mixers = {}
     if LINEAR in types:
         mixers[LINEAR] = usual_mamba2(c, width, inner_width(c, width, "mamba_expand")).node("mamba")
+    else:
+        c.ignore(*(key for key in c.raw if key.startswith("mamba_")))
     if FULL in types:
         mixers[FULL] = gqa(c, width, rotary=rotary).node()
-    c.ignore(*(key for key in c.raw if key.startswith("mamba_")), "num_attention_heads", "num_key_value_heads")
+    else:
+        c.ignore("num_attention_heads", "num_key_value_heads", "attention_bias")
     experts, beside = granite_ffn(c, width)
     norm = Norm(width)
     layers = [
