@@ -9,6 +9,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+import msgspec
+
 from flopsight.errors import BadConfig, FlopsightError, UnknownModel
 from flopsight.models.config import Config, class_defaults
 from flopsight.models.families import family, known, strangers
@@ -76,7 +78,28 @@ def _safetensors(source: Source) -> Model:
     return only_stored(source)
 
 
+class Bundled(msgspec.Struct, frozen=True):
+    """Where a bundled config comes from: its hub id, the public file it was read from, raw or reconstructed."""
+
+    hub_id: str | None
+    source: str
+    kind: str
+    licence: str
+
+
+@lru_cache(1)
+def provenance() -> dict[str, Bundled]:
+    """Name of a bundled model -> where its config comes from."""
+    data = (files("flopsight.models") / "data" / "bundled.json").read_bytes()
+    return msgspec.json.decode(data, type=dict[str, Bundled])
+
+
 def _hub(source: Source) -> Model:
+    ours = [name for name, one in provenance().items() if (one.hub_id or "").lower() == source.name.lower()]
+    return _bundled(replace(source, name=ours[0])) if ours else _from_hub(source)
+
+
+def _from_hub(source: Source) -> Model:
     from flopsight.models.checkpoint import with_stored
     from flopsight.models.sources.hub import fetch_config
 
