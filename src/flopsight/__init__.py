@@ -22,7 +22,9 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "count", "hardware", "mfu"]
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("count", "hardware", "mfu"):
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - the verbs have their own types, given above
+    if name == "hardware":
+        return import_module("flopsight.hardware")  # a package that can be called
+    if name in ("count", "mfu"):
         return getattr(import_module("flopsight.api"), name)
     raise AttributeError(f"module 'flopsight' has no attribute {name!r}")

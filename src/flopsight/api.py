@@ -10,7 +10,10 @@ from flopsight.errors import UsageError
 from flopsight.workload import Logits, Mask, Phase, Workload
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from flopsight.report.count import CountResult
+    from flopsight.report.hardware import HardwareResult
     from flopsight.report.mfu import MfuResult
     from flopsight.report.models import ModelsResult
 
@@ -94,6 +97,41 @@ def mfu(
         loaded, workload, node(on, hardware_files), tokens_per_s, dtype=dtype, basis=basis, recompute=recompute,
         name=convention, cache_dtype=cache_dtype,
     )  # fmt: skip
+
+
+def hardware(
+    name: str | None = None,
+    *,
+    vendor: str | None = None,
+    status: str | None = None,
+    dtype: str = "bf16",
+    links: bool = False,
+    cpus: bool = False,
+    files: Sequence[str | Path] = (),
+    jax: bool = False,
+) -> HardwareResult:
+    """List the catalogue, show one entry of it with every source, or match this machine.
+
+    name         nothing lists; "here" asks this machine's drivers; else a chip, a node ("8xH100-SXM"), a link or a
+                 processor family
+    vendor, status, dtype   which chips the list holds, and the number format of their peaks
+    links, cpus  list these instead of chips
+    files        chip files of your own
+    jax          with "here": import JAX and ask it, which may take seconds and hold a TPU
+
+    Raises UnknownHardware, UsageError, BadFile or BadConfig.
+    """
+    from flopsight.report import build_hardware
+
+    if name == "here":
+        from flopsight.hardware.detect import here
+
+        return build_hardware.here(here(ask_jax=jax, extra_files=files))
+    if name is not None:
+        return build_hardware.entry(name, files)
+    if links or cpus:
+        return build_hardware.other_listing(of_links=links, dtype=dtype)
+    return build_hardware.listing(vendor, status, dtype, files)
 
 
 def workload_of(

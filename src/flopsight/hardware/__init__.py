@@ -9,3 +9,22 @@
 
 The data files under `data/` are the source of truth; `compiled` keeps a fast copy of them.
 """
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+
+class _CallableModule(ModuleType):
+    """This package, which is also the verb: flopsight.hardware("8xH100-SXM")."""
+
+    def __call__(self, name: str | None = None, **options: Any) -> Any:  # noqa: ANN401 - as the api's, which this storey cannot name
+        """Call `flopsight.api.hardware`."""
+        return import_module("flopsight.api").hardware(name, **options)
+
+
+# `flopsight.hardware` is both this package and a verb; the api lies above this storey and is imported when called
+sys.modules[__name__].__class__ = _CallableModule

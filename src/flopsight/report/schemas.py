@@ -18,10 +18,16 @@ def _mfu() -> Any:
     return MfuResult
 
 
+def _hardware() -> Any:
+    from flopsight.report.hardware import HardwareResult
+
+    return HardwareResult
+
+
 def _models() -> Any:
     from flopsight.report.models import ModelsResult
 
     return ModelsResult
 
 
-RESULTS: dict[str, Callable[[], Any]] = {"count": _count, "mfu": _mfu, "models": _models}
+RESULTS: dict[str, Callable[[], Any]] = {"count": _count, "mfu": _mfu, "hardware": _hardware, "models": _models}
