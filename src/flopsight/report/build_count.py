@@ -105,9 +105,11 @@ def _params(book: Ledger) -> Params:
     kinds = book.by_kind
     active = sum(book.active_by_kind.values())
     embedding = kinds.get("embedding", 0)
+    # a tied table is the head too, so leaving out the input side takes nothing away
+    lookup = 0 if book.model.tied else embedding
     mtp = Ledger(Model("", "", book.model.mtp)).params if book.model.mtp else 0
     return Params(
-        total=book.params, active=active, active_excl_input_embedding=active - embedding,
+        total=book.params, active=active, active_excl_input_embedding=active - lookup,
         active_excl_all_embeddings=active - embedding - kinds.get("lm_head", 0), embedding=embedding,
         by_kind=kinds, buffers=book.buffers, mtp=mtp,
     )  # fmt: skip
@@ -152,16 +154,17 @@ def _conventions(book: Ledger, w: Workload, recompute: Recompute) -> list[Conven
     return [
         ConventionRow(
             name=c.title, per_token=float(c.per_token(seen)), formula=c.formula,
-            ratio=float(c.per_token(seen) / whole) if whole else None, why=_why(bridge(seen, c, ours)),
+            ratio=float(c.per_token(seen) / whole) if whole else None, why=_why(bridge(seen, c, ours), whole),
         )
         for c in fitting
     ]  # fmt: skip
 
 
-def _why(gaps: dict[str, Fraction]) -> str:
-    """The bridge in words, largest first; gaps under a thousandth are rounding for a reader."""
-    told = [f"{name} {'+' if gap > 0 else '−'}{flop(abs(float(gap)))}" for name, gap in gaps.items()]
-    return ", ".join(told) or "nothing"
+def _why(gaps: dict[str, Fraction], whole: Fraction) -> str:
+    """The bridge in words; what no reader would see in the printed digits is left out."""
+    seen = {name: gap for name, gap in gaps.items() if abs(gap) * 20000 >= whole}
+    told = [f"{name} {'+' if gap > 0 else '−'}{flop(abs(float(gap)))}" for name, gap in seen.items()]
+    return ", ".join(told) or ("under 0.01 %" if gaps else "nothing")
 
 
 def _context_note(model: Model, w: Workload) -> list[str]:

@@ -224,7 +224,11 @@ def _memory_line(r: CountResult) -> str:
         line += f"; KV cache {numbers.size(r.bytes.kv_per_token)} a token in {r.bytes.cache_dtype}"
     if r.bytes.state_per_sequence:
         line += f"; state {numbers.size(r.bytes.state_per_sequence)} a sequence"
-    return line + "." if r.flops is None else line + f"; vector work {numbers.flop(r.flops.elementwise / r.workload.tokens)} a token."
+    return (
+        line + "."
+        if r.flops is None
+        else line + f"; vector work {numbers.flop(r.flops.elementwise / r.workload.tokens)} a token."
+    )
 
 
 def _formats(r: CountResult) -> str:
@@ -294,14 +298,17 @@ def _conventions(r: CountResult) -> Any:
         title_justify="left",
         title="The same token under other conventions",
     )
-    table.add_column("convention", no_wrap=True)
+    table.add_column("convention")
     table.add_column("a token", justify="right", no_wrap=True)
     table.add_column("of ours", justify="right", no_wrap=True)
     table.add_column("differs by")
+    alike: dict[tuple[str, str, str], list[str]] = {}
     for row in r.conventions:
         value = numbers.flop(row.per_token) if row.per_token is not None else "unknown"
         ratio = f"{row.ratio:.3f}" if row.ratio is not None else ""
-        table.add_row(row.name, value, ratio, row.why)
+        alike.setdefault((value, ratio, row.why), []).append(row.name)
+    for (value, ratio, why), names in alike.items():
+        table.add_row(", ".join(names), value, ratio, why)
     yield table
 
 

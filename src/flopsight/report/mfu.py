@@ -133,16 +133,22 @@ def _conventions(r: MfuResult) -> Any:
         "What others would print for the same run", ("convention", "left"), ("a token", "right"), ("MFU", "right"),
         ("bridge from ours", "left"),
     )  # fmt: skip
+    alike: dict[tuple[str, str, str], list[str]] = {}
     for row in r.conventions:
-        bridge = ", ".join(f"{name} {_signed(value)}" for name, value in row.bridge.items())
-        if row.own_peak:
-            bridge = (
-                f"{bridge}; peak {row.own_peak / 1e12:g}T a device"
-                if bridge
-                else f"peak {row.own_peak / 1e12:g}T a device"
-            )
-        table.add_row(row.title, numbers.flop(row.flops_per_token), f"{row.mfu:.2%}", bridge or "none")
+        key = (numbers.flop(row.flops_per_token), f"{row.mfu:.2%}", _bridge(row))
+        alike.setdefault(key, []).append(row.title)
+    for (flops, share, bridge), titles in alike.items():
+        table.add_row(", ".join(titles), flops, share, bridge)
     return table
+
+
+def _bridge(row: ConventionShare) -> str:
+    """The terms that differ from ours; what no reader would see in the printed digits is left out."""
+    seen = {name: gap for name, gap in row.bridge.items() if abs(gap) >= 5e-5 * row.flops_per_token}
+    told = [f"{name} {_signed(gap)}" for name, gap in seen.items()]
+    if row.own_peak:
+        told.append(f"peak {row.own_peak / 1e12:g}T a device")
+    return ", ".join(told) or ("none" if not row.bridge else "under 0.01 %")
 
 
 def _signed(value: float) -> str:
