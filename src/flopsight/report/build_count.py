@@ -160,10 +160,14 @@ def _conventions(book: Ledger, w: Workload, recompute: Recompute) -> list[Conven
     ]  # fmt: skip
 
 
+def _largest(gaps: dict[str, Fraction]) -> list[tuple[str, Fraction]]:
+    return sorted(gaps.items(), key=lambda item: -abs(item[1]))
+
+
 def _why(gaps: dict[str, Fraction], whole: Fraction) -> str:
     """The bridge in words; what no reader would see in the printed digits is left out."""
     seen = {name: gap for name, gap in gaps.items() if abs(gap) * 20000 >= whole}
-    told = [f"{name} {'+' if gap > 0 else '−'}{flop(abs(float(gap)))}" for name, gap in seen.items()]
+    told = [f"{name} {'+' if gap > 0 else '−'}{flop(abs(float(gap)))}" for name, gap in _largest(seen)]
     return ", ".join(told) or ("under 0.01 %" if gaps else "nothing")
 
 

@@ -145,7 +145,7 @@ def _conventions(r: MfuResult) -> Any:
 def _bridge(row: ConventionShare) -> str:
     """The terms that differ from ours; what no reader would see in the printed digits is left out."""
     seen = {name: gap for name, gap in row.bridge.items() if abs(gap) >= 5e-5 * row.flops_per_token}
-    told = [f"{name} {_signed(gap)}" for name, gap in seen.items()]
+    told = [f"{name} {_signed(gap)}" for name, gap in sorted(seen.items(), key=lambda item: -abs(item[1]))]
     if row.own_peak:
         told.append(f"peak {row.own_peak / 1e12:g}T a device")
     return ", ".join(told) or ("none" if not row.bridge else "under 0.01 %")
