@@ -18,5 +18,5 @@ def show(result: Result, *, as_json: bool) -> None:
 
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=120)
+        console = Console(highlight=False, width=130)
     console.print(result)

@@ -210,6 +210,10 @@ def draw(r: CountResult, width: int) -> Any:
     yield Text(_memory_line(r))
     yield Text()
     yield _tree(r, width)
+    if any(row.formulas for row in r.parts):
+        yield Text("The formulas, for one execution of each part", style="italic")
+        yield from _formulas(r)
+        yield Text()
     if r.workload.phase != "decode" or r.conventions:
         yield from _conventions(r)
     if r.tensors is not None:
@@ -243,31 +247,54 @@ def _tree(r: CountResult, width: int) -> Any:
     from rich import box
     from rich.table import Table
 
-    wide = width >= 100
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("part", no_wrap=True)
-    for name, fits in (("×", True), ("matrices", wide), ("parameters", True), ("required", True), ("executed", wide),
-                        ("vector", wide), ("bytes", width >= 120), ("share", True)):  # fmt: skip
-        if fits:
-            table.add_column(name, justify="left" if name == "matrices" else "right", no_wrap=name != "matrices")
+    shown = _columns(r, width)
+    for name in shown:
+        left = name == "matrices"
+        table.add_column(name, justify="left" if left else "right", no_wrap=not left, min_width=12 if left else None)
     for row in r.parts:
-        cells = [
-            ("×", f"{row.times:,}" if row.times != 1 else ""),
-            ("matrices", _shapes(row)),
-            ("parameters", f"{row.params:,}" if row.params else ""),
-            ("required", numbers.flop(row.required) if row.required else ""),
-            ("executed", numbers.flop(row.executed) if row.executed else ""),
-            ("vector", numbers.flop(row.elementwise) if row.elementwise else ""),
-            ("bytes", numbers.size(row.weight_bytes) if row.weight_bytes else ""),
-            ("share", f"{100 * row.share:.1f} %" if row.share else ""),
-        ]
-        shown = {column.header for column in table.columns}
-        name = "  " * row.depth + _last(row.path) + (f" [{row.place}]" if row.place else "")
-        style = "" if row.leaf else "bold"
-        table.add_row(_plain(name, style), *[value for key, value in cells if key in shown])
-        for formula in row.formulas:
-            table.add_row(_plain("  " * (row.depth + 1) + formula, "dim"))
+        cells = _cells(row)
+        table.add_row(_plain(_label(row), "" if row.leaf else "bold"), *[cells[name] for name in shown])
     return table
+
+
+def _columns(r: CountResult, width: int) -> list[str]:
+    """The columns that fit, and that say something: executed is left out where it equals required."""
+    differs = any(row.executed != row.required for row in r.parts)
+    fits = {"matrices": 80, "executed": 100, "vector": 110, "bytes": 125}
+    names = ["×", "matrices", "parameters", "required", "executed", "vector", "bytes", "share"]
+    return [name for name in names if width >= fits.get(name, 0) and (name != "executed" or differs)]
+
+
+def _cells(row: PartRow) -> dict[str, str]:
+    return {
+        "×": f"{row.times:,}" if row.times != 1 else "",
+        "matrices": _shapes(row),
+        "parameters": f"{row.params:,}" if row.params else "",
+        "required": numbers.flop(row.required) if row.required else "",
+        "executed": numbers.flop(row.executed) if row.executed else "",
+        "vector": numbers.flop(row.elementwise) if row.elementwise else "",
+        "bytes": numbers.size(row.weight_bytes) if row.weight_bytes else "",
+        "share": f"{100 * row.share:.1f} %" if row.share else "",
+    }
+
+
+def _label(row: PartRow) -> str:
+    return "  " * row.depth + _last(row.path) + (f" [{row.place}]" if row.place else "")
+
+
+def _formulas(r: CountResult) -> Any:
+    """Every leaf with its formulas, letters first, then the numbers of one execution."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    for row in r.parts:
+        times = f" ×{row.times:,}" if row.times != 1 else ""
+        shapes = _shapes(row)
+        yield Text(f"{_label(row)}{times}{'  ' + shapes if shapes else ''}", style="" if row.leaf else "bold")
+        for formula in row.formulas:
+            yield Padding(Text(formula, style="dim"), (0, 0, 0, 2 * row.depth + 4))
 
 
 def _last(path: str) -> str:
@@ -331,6 +358,8 @@ def _small_print(r: CountResult) -> Any:
     from rich.text import Text
 
     how = "; ".join(f"{key}: {value}" for key, value in r.convention.items())
+    if r.flops is not None and r.flops.executed == r.flops.required:
+        how += "; executed: equal to required with fused kernels"
     yield Text(f"Counted as: {how}.", style="dim")
     if r.assumed:
         told = ", ".join(f"{key}={value}" for key, value in list(r.assumed.items())[:8])

@@ -33,13 +33,13 @@ class Result(msgspec.Struct, kw_only=True):
         found: dict[str, Any] = msgspec.to_builtins(self)
         return found
 
-    def to_text(self, width: int = 110) -> str:
+    def to_text(self, width: int = 130) -> str:
         """The result as plain text, as the command prints it."""
         return _console(width).file_text(self)
 
     def _repr_html_(self) -> str:
         """The result in a notebook: the terminal's tables as preformatted HTML with inline styles."""
-        return _console(110, html=True).html(self)
+        return _console(130, html=True).html(self)
 
 
 class _console:  # noqa: N801 - a small adapter, used only above
