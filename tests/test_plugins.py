@@ -49,10 +49,17 @@ def test_a_family_by_plugin(install):
     from flopsight.models.load import load
 
     install("flopsight.models", Point("strange", llama))
-    raw = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "intermediate_size": 96, "vocab_size": 50}
-    assert Ledger(load(raw | {"model_type": "strange", "tie_word_embeddings": False})).params == Ledger(
-        load(raw | {"model_type": "llama"})
-    ).params
+    raw = {
+        "hidden_size": 64,
+        "num_attention_heads": 4,
+        "num_hidden_layers": 2,
+        "intermediate_size": 96,
+        "vocab_size": 50,
+    }
+    assert (
+        Ledger(load(raw | {"model_type": "strange", "tie_word_embeddings": False})).params
+        == Ledger(load(raw | {"model_type": "llama"})).params
+    )
 
 
 def test_a_family_may_not_replace_ours(install):

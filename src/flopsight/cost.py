@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from flopsight.errors import UsageError
 from flopsight.expr import Number
 from flopsight.workload import Phase
 
 Engine = Literal["matrix", "vector"]
 Recompute = Literal["none", "selective", "full"]
+RECOMPUTES = ("none", "selective", "full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ def cost(op: Op, phase: Phase, recompute: Recompute = "none") -> Cost:
     activation checkpointing runs again: everything for "full", the attention core for "selective"
     (Korthikanti et al. 2022, arXiv 2205.05198).
     """
+    if recompute not in RECOMPUTES:
+        raise UsageError(f"Recompute is one of {', '.join(RECOMPUTES)}; got {recompute!r}.")
     if phase != "train":
         return _forward(op)
     times = 1 + op.backward

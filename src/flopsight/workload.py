@@ -64,6 +64,8 @@ class Workload:
     def __post_init__(self) -> None:
         if self.phase not in PHASES:
             raise UsageError(f"The phase is one of {', '.join(PHASES)}; got {self.phase!r}.")
+        if self.logits not in ("all", "last"):
+            raise UsageError(f"Logits are for all or the last position; got {self.logits!r}.")
         for name, least in (("batch", 1), ("seq", 1), ("past", 0), ("images", 0)):
             _check(name, getattr(self, name), least)
         if self.encoder is not None:

@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of one reader: python tests/fuzz/run_atheris.py {json,safetensors,gguf} -runs=100000
+"""Coverage-guided fuzzing of one reader: python tests/fuzz/run_atheris.py {json,safetensors,gguf,config} -runs=100000
 
 Needs `pip install atheris`. Every other argument is libFuzzer's; a corpus of valid files is made when none is named.
 """

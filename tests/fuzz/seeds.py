@@ -89,4 +89,8 @@ def gguf_seeds() -> tuple[bytes, ...]:
     return tuple(made)
 
 
-SEEDS = {"json": json_seeds, "safetensors": safetensors_seeds, "gguf": gguf_seeds}
+def config_seeds() -> tuple[bytes, ...]:
+    return tuple(bytes([name, *range(1, 9)]) for name in range(0, 148, 5))
+
+
+SEEDS = {"json": json_seeds, "safetensors": safetensors_seeds, "gguf": gguf_seeds, "config": config_seeds}

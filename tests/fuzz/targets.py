@@ -14,6 +14,7 @@ from flopsight.models.sources.gguf_config import gguf_config
 from flopsight.models.sources.json_config import parse_object
 from flopsight.models.sources.safetensors import parse_header, parse_index
 from flopsight.models.sources.tensors import total_bytes
+from tests.fuzz import configs
 
 
 def fuzz_json(data: bytes) -> None:
@@ -45,8 +46,21 @@ def fuzz_gguf(data: bytes) -> None:
             assert isinstance(config["model_type"], str)
 
 
+def fuzz_config(data: bytes) -> None:
+    """Mutations of a real config, four bytes each: level, key (two bytes), value; building and counting survive them."""
+    if len(data) < 5:
+        return
+    raw = configs.raw_config(configs.NAMES[data[0] % len(configs.NAMES)])
+    for start in range(1, min(len(data) - 3, 20), 4):
+        level, high, low, value = data[start : start + 4]
+        choices = [*configs.HOSTILE, "gone", value]
+        raw = configs.mutated(raw, level, 256 * high + low, choices[value % len(choices)])
+    configs.count(raw)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "json": fuzz_json,
     "safetensors": fuzz_safetensors,
     "gguf": fuzz_gguf,
+    "config": fuzz_config,
 }

@@ -32,7 +32,9 @@ def test_each_real_config_counts_and_ten_random_mutations_of_it_are_survived(nam
     chance = random.Random(name)
     assert count(raw_config(name))
     for _ in range(10):
-        count(mutated(raw_config(name), chance.randrange(9), chance.randrange(10**6), chance.choice([*HOSTILE, "gone"])))
+        count(
+            mutated(raw_config(name), chance.randrange(9), chance.randrange(10**6), chance.choice([*HOSTILE, "gone"]))
+        )
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,18 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flopsight.expr import ceil_div, collect, compile_totals, evaluate, from_json, maximum, minimum, symbol, to_json, where
+from flopsight.expr import (
+    ceil_div,
+    collect,
+    compile_totals,
+    evaluate,
+    from_json,
+    maximum,
+    minimum,
+    symbol,
+    to_json,
+    where,
+)
 
 small = st.integers(0, 5000)
 
