@@ -65,7 +65,11 @@ def start(*arguments):
 
 def main():
     rows = [sweep("llama-3.1-70b"), sweep("deepseek-v3"), one("llama-3.1-70b"), one("deepseek-v3")]
-    rows += [start("-c", "import flopsight"), start("-m", "flopsight", "--help"), start("-m", "flopsight", "count", "gpt2")]
+    rows += [
+        start("-c", "import flopsight"),
+        start("-m", "flopsight", "--help"),
+        start("-m", "flopsight", "count", "gpt2"),
+    ]
     if "--json" in sys.argv:
         print(json.dumps(rows, indent=1))
         return

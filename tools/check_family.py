@@ -8,7 +8,7 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
-from tests.oracle import compare, framework  # noqa: E402
+from tests.oracle import compare, framework
 
 
 def check(path, seqs):

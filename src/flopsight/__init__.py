@@ -22,7 +22,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "count", "hardware", "mfu"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - the verbs have their own types, given above
+def __getattr__(name: str) -> Any:
     if name == "hardware":
         return import_module("flopsight.hardware")  # a package that can be called
     if name in ("count", "mfu"):

@@ -21,7 +21,7 @@ from typing import Any
 class _CallableModule(ModuleType):
     """This package, which is also the verb: flopsight.hardware("8xH100-SXM")."""
 
-    def __call__(self, name: str | None = None, **options: Any) -> Any:  # noqa: ANN401 - as the api's, which this storey cannot name
+    def __call__(self, name: str | None = None, **options: Any) -> Any:
         """Call `flopsight.api.hardware`."""
         return import_module("flopsight.api").hardware(name, **options)
 

@@ -55,4 +55,4 @@ def ignorable(key: str, value: Any) -> bool:
 
 
 def _infinite(value: Any) -> bool:
-    return isinstance(value, float) and value in (float("inf"), float("-inf")) or value != value
+    return (isinstance(value, float) and value in (float("inf"), float("-inf"))) or value != value

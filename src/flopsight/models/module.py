@@ -61,7 +61,9 @@ def from_callable(spec: str) -> Model:
 
 def _torch(what: str) -> Any:
     if importlib.util.find_spec("torch") is None:
-        raise MissingCapability(f'{what} needs torch, which is not installed. Install it: pip install "flopsight[torch]".')
+        raise MissingCapability(
+            f'{what} needs torch, which is not installed. Install it: pip install "flopsight[torch]".'
+        )
     return importlib.import_module("torch")
 
 

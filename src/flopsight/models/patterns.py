@@ -72,7 +72,7 @@ class _Walk:
                 return at
         return at
 
-    def _step(self, op: Any, value: Any, at: set[int]) -> set[int]:  # noqa: ANN401 - the parser's own types
+    def _step(self, op: Any, value: Any, at: set[int]) -> set[int]:
         if op in (c.LITERAL, c.NOT_LITERAL, c.ANY, c.IN):
             return {p + 1 for p in at if p < len(self.text) and _fits(op, value, self.text[p])}
         if op in (c.MAX_REPEAT, c.MIN_REPEAT):
@@ -88,7 +88,7 @@ class _Walk:
             return {p for p in at if self._anchored(value, p)}
         raise _RefusedError(f"it uses {str(op).lower()}")
 
-    def _repeat(self, low: int, high: int, item: Any, at: set[int]) -> set[int]:  # noqa: ANN401
+    def _repeat(self, low: int, high: int, item: Any, at: set[int]) -> set[int]:
         # more rounds than characters change nothing: what can match is empty, and empty again
         rounds = min(low, len(self.text) + 1)
         for _ in range(rounds):
@@ -100,7 +100,7 @@ class _Walk:
             rounds += 1
         return found
 
-    def _anchored(self, where: Any, p: int) -> bool:  # noqa: ANN401
+    def _anchored(self, where: Any, p: int) -> bool:
         if where in (c.AT_BEGINNING, c.AT_BEGINNING_STRING):
             return p == 0
         if where in (c.AT_END, c.AT_END_STRING):
@@ -125,7 +125,7 @@ _CATEGORIES: dict[Any, Callable[[str], bool]] = {
 }
 
 
-def _fits(op: Any, value: Any, one: str) -> bool:  # noqa: ANN401
+def _fits(op: Any, value: Any, one: str) -> bool:
     if op in (c.LITERAL, c.NOT_LITERAL):
         return bool(ord(one) == value) == (op is c.LITERAL)
     if op is c.ANY:

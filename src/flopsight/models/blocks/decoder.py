@@ -15,11 +15,11 @@ def block(*children: Node | None, width: int, residuals: int = 2) -> Node:
     return branch("", *children, leaf("residual", residual(width), runs=residuals))
 
 
-def pre_norm_layer(norm: Norm, mixer: Node, ffn: Node, names: tuple[str, str] = ("input_layernorm", "post_attention_layernorm")) -> Node:
+def pre_norm_layer(
+    norm: Norm, mixer: Node, ffn: Node, names: tuple[str, str] = ("input_layernorm", "post_attention_layernorm")
+) -> Node:
     """norm, mixer, add, norm, feed-forward, add: the usual layer."""
-    return block(
-        leaf(names[0], norm, place="pre"), mixer, leaf(names[1], norm, place="pre"), ffn, width=norm.width
-    )
+    return block(leaf(names[0], norm, place="pre"), mixer, leaf(names[1], norm, place="pre"), ffn, width=norm.width)
 
 
 def causal_lm(

@@ -37,7 +37,7 @@ def divided(c: Config, width: int) -> tuple[int, int]:
 
 
 def gqa(
-    c: Config, width: int, mask: Mask | None = None, *, share: float = 1.0, even: bool = False, **layout: Any  # noqa: ANN401
+    c: Config, width: int, mask: Mask | None = None, *, share: float = 1.0, even: bool = False, **layout: Any
 ) -> Attention:  # fmt: skip
     """Grouped-query attention from the usual keys; `layout` sets what the family fixes.
 
@@ -51,7 +51,7 @@ def gqa(
     )  # fmt: skip
 
 
-def mha(c: Config, width: int, mask: Mask | None = None, **layout: Any) -> Attention:  # noqa: ANN401
+def mha(c: Config, width: int, mask: Mask | None = None, **layout: Any) -> Attention:
     """As many key-value heads as heads, each of width / heads."""
     heads, e = divided(c, width)
     return Attention(width, heads, heads, e, mask=mask or Causal(), **layout)
@@ -90,7 +90,7 @@ def layered(masks: Iterable[Mask], make: Callable[[Mask], Node]) -> list[Node]:
 
 def decoder(
     c: Config, layers: Iterable[Node], norm: Norm | None, *, width: int = 0, tied: bool | None = None,
-    **names: Any,  # noqa: ANN401
+    **names: Any,
 ) -> Model:  # fmt: skip
     """The layers between embedding, final norm and head; `width` is the embedding's, if not the norm's."""
     return causal_lm(

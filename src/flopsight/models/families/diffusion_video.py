@@ -159,9 +159,7 @@ def _refiner(c: Config, h: int, e: int) -> Node:
         "context_embedder",
         time_embeds("time_text_embed", d, pooled=text),
         linear("proj_in", text, d),
-        branch(
-            "token_refiner", stack("refiner_blocks", blocks)
-        ),
+        branch("token_refiner", stack("refiner_blocks", blocks)),
         stream="context",
     )
 

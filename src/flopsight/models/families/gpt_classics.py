@@ -92,7 +92,7 @@ def codegen(c: Config) -> Model:
     return _side_by_side(c, fused="qkv_proj", names=SPLIT)
 
 
-def _side_by_side(c: Config, **layout: Any) -> Model:  # noqa: ANN401
+def _side_by_side(c: Config, **layout: Any) -> Model:
     width = c.int("hidden_size")
     c.ignore("n_positions")
     mixer = mha(c, width, rotary=c.maybe("rotary_dim", least=0) or 0, **layout).node("attn")

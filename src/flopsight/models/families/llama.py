@@ -36,7 +36,7 @@ def attention(
     )  # fmt: skip
 
 
-def decoder(c: Config, masks: list[Mask], *, mlp_biasable: bool = False, **layout: Any) -> Model:  # noqa: ANN401
+def decoder(c: Config, masks: list[Mask], *, mlp_biasable: bool = False, **layout: Any) -> Model:
     """The plain pre-norm decoder with a gated MLP; one mask a layer; `layout` goes to `attention`."""
     width, inner = c.int("hidden_size"), c.int("intermediate_size")
     bias = c.flag("mlp_bias", default=False) and mlp_biasable

@@ -27,7 +27,7 @@ def untied(c: Config) -> bool:
     return c.flag("tie_word_embeddings", default=False)
 
 
-def gated(c: Config, width: int, name: str = "mlp", *, bias: bool = False, **layout: Any) -> Node:  # noqa: ANN401
+def gated(c: Config, width: int, name: str = "mlp", *, bias: bool = False, **layout: Any) -> Node:
     """The gated feed-forward block from the usual keys."""
     activate = c.word("hidden_act", "activation_function", default="silu")
     return gated_mlp(width, c.int("intermediate_size"), name, bias=bias, activate=activate, **layout)

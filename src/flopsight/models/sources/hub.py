@@ -64,7 +64,7 @@ def _reachable() -> bool:
         return False
 
 
-def _package(name: str) -> Any:  # noqa: ANN401  (an optional package has no type here)
+def _package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -90,7 +90,7 @@ def _asking(repo_id: str, ask: Callable[[], T]) -> T:
         raise MissingCapability(f"{repo_id} could not be read from the hub ({why}). {how}.") from None
 
 
-def _tensors(hub: Any, repo_id: str, revision: str | None) -> tuple[StoredTensor, ...] | Unknown:  # noqa: ANN401
+def _tensors(hub: Any, repo_id: str, revision: str | None) -> tuple[StoredTensor, ...] | Unknown:
     errors = _package("huggingface_hub.errors")
     try:
         found = _asking(repo_id, lambda: _headers(hub, errors, repo_id, revision))
@@ -101,14 +101,14 @@ def _tensors(hub: Any, repo_id: str, revision: str | None) -> tuple[StoredTensor
     return tuple(_tensor(name, info) for file in found.files_metadata.values() for name, info in file.tensors.items())
 
 
-def _headers(hub: Any, errors: Any, repo_id: str, revision: str | None) -> Any:  # noqa: ANN401
+def _headers(hub: Any, errors: Any, repo_id: str, revision: str | None) -> Any:
     try:
         return hub.get_safetensors_metadata(repo_id, revision=revision)
     except (errors.NotASafetensorsRepoError, errors.SafetensorsParsingError):
         return None
 
 
-def _tensor(name: str, info: Any) -> StoredTensor:  # noqa: ANN401
+def _tensor(name: str, info: Any) -> StoredTensor:
     begin, end = info.data_offsets
     if end < begin:
         raise BadFile(f"The hub gives {shown(name)} the bytes {begin} to {end}. Download the file's header again.")
