@@ -81,7 +81,7 @@ def main():
     out = pathlib.Path(__file__).parent.parent / "src/flopsight/models/data/defaults.json"
     body = ",\n".join(f"{json.dumps(k)}: {json.dumps(v, sort_keys=True)}" for k, v in sorted(table.items()))
     out.write_text(
-        '{"source": "transformers %s class defaults",\n"models": {\n%s\n}}\n' % (transformers.__version__, body)
+        f'{{"source": "transformers {transformers.__version__} class defaults",\n"models": {{\n{body}\n}}}}\n'
     )
     print(len(table), "model types,", out.stat().st_size, "bytes")
 

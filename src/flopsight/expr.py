@@ -224,7 +224,7 @@ Monomial: TypeAlias = tuple[Expr, ...]
 
 
 def collect(node: Expr) -> dict[Monomial, int]:
-    """The expression multiplied out: {product of atoms: whole coefficient}; an atom is a symbol or a non-linear node."""
+    """The expression multiplied out: {product of atoms: coefficient}; an atom is a symbol or a non-linear node."""
     memo: dict[Expr, dict[Monomial, int]] = {}
 
     def visit(n: Expr) -> dict[Monomial, int]:

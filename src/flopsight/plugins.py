@@ -23,7 +23,8 @@ def plugins(group: str) -> Iterator[tuple[str, object]]:
         except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything
             warnings.warn(
                 f"The plugin {point.name!r} of group {group} could not be loaded "
-                f"({type(error).__name__}: {error}) and is left out; uninstall or update {point.value.split(':')[0]!r}.",
+                f"({type(error).__name__}: {error}) and is left out; uninstall or update "
+                f"{point.value.split(':')[0]!r}.",
                 FlopsightWarning,
                 stacklevel=2,
             )

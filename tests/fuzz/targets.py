@@ -47,7 +47,7 @@ def fuzz_gguf(data: bytes) -> None:
 
 
 def fuzz_config(data: bytes) -> None:
-    """Mutations of a real config, four bytes each: level, key (two bytes), value; building and counting survive them."""
+    """Mutations of a real config, four bytes each: level, key (two bytes), value; all are survived."""
     if len(data) < 5:
         return
     raw = configs.raw_config(configs.NAMES[data[0] % len(configs.NAMES)])

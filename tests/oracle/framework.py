@@ -61,7 +61,7 @@ def parameters(model):
 
 def buffers(model):
     """{name: shape} of persistent buffers, which a checkpoint holds."""
-    state = {k for k in model.state_dict()}
+    state = set(model.state_dict())
     return {name: tuple(b.shape) for name, b in model.named_buffers() if name in state}
 
 

@@ -28,7 +28,8 @@ CONVENTION = Convention(
     "flop-counter-mode",
     "FlopCounterMode (CUDA, flash), Lightning measure_flops",
     "6·Nm + 14·L·H·D·S (2·Nm + 4·L·H·D·S forward)",
-    "pytorch/pytorch:torch/utils/flop_counter.py; Lightning-AI/pytorch-lightning:src/lightning/fabric/utilities/throughput.py",
+    "pytorch/pytorch:torch/utils/flop_counter.py; "
+    "Lightning-AI/pytorch-lightning:src/lightning/fabric/utilities/throughput.py",
     terms,
     ALL,
     note="On CPU its attention is 0; on the meta device it is 12 instead of 14.",

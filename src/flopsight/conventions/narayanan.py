@@ -7,7 +7,7 @@ from flopsight.conventions.view import View
 
 
 def terms(v: View) -> Terms:
-    """96·l·h²·(1 + s/(6h) + V/(16·l·h)): four passes over the layers, three over the logits; heads and f are not read."""
+    """96·l·h²·(1 + s/(6h) + V/(16·l·h)): four passes over the layers, three over the logits."""
     layers = v.layers * v.width
     return {"linear": 96 * layers * v.width, "attention": 16 * layers * v.seq, "head": 6 * v.vocab * v.width}
 

@@ -14,11 +14,14 @@ _PATTERNS = (
     r"(remove_invalid_values|return_dict.*|output_.*|predict_special_tokens|num_logits_to_keep|use_cache|cache_.*)",
     r"(ignore_index|decoder_start.*|classifier_(activation|dropout|pooling)|sparse_pred.*|generation_config)",
     # training
-    r".*(dropout|_pdrop|_drop|layerdrop|drop_path).*", r".*(init|initializer).*", r"(emb|fan)_(mode|init.*)", r".*loss.*",
-    r".*(jitter|noise).*", r"gradient_.*", r".*aux_coef.*", r"ft_lora", r"mask_.*_(prob|length|min_masks)", r"apply_spec_.*",
+    r".*(dropout|_pdrop|_drop|layerdrop|drop_path).*", r".*(init|initializer).*", r"(emb|fan)_(mode|init.*)",
+    r".*loss.*",
+    r".*(jitter|noise).*", r"gradient_.*", r".*aux_coef.*", r"ft_lora", r"mask_.*_(prob|length|min_masks)",
+    r"apply_spec_.*",
     r"(rescale_.*|lora_(alpha|dropout)|seq_aux|z_loss_weight|router_(aux|z)_.*|bias_update.*|time_step_(min|max|floor|limit))",
     # numerics and positions computed from angles
-    r".*_?(eps|epsilon)", r".*rope.*", r"rotary(_.*)?", r"mrope.*", r"partial_rotary_factor", r".*(dtype|bf16|fp16|fp32).*",
+    r".*_?(eps|epsilon)", r".*rope.*", r"rotary(_.*)?", r"mrope.*", r"partial_rotary_factor",
+    r".*(dtype|bf16|fp16|fp32).*",
     r".*(scal(e|ing)|multiplier|softcap(ping)?|logit_cap|soft_cap|logits_cap|clip_qkv|swiglu_limit|alpha|beta)(_.*)?",
     r"(query_pre_attn_scalar|embedding_fraction|dim_model_base|scale_.*|use_dynamic_ntk|use_logn_attn|use_mrope)",
     r".*(max_position_embeddings|max_seq_len|model_max_length|seq_length|context_length|max_sequence_length|n_ctx)",

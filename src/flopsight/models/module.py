@@ -106,8 +106,7 @@ def from_transformers(raw: Mapping[str, Any], name: str) -> Model | None:
     kept = {key: value for key, value in raw.items() if key not in drop}
     with _quiet():
         module = _built(transformers, kept, name)
-        found = from_module(module, name, _token_inputs, causal=type(module).__name__.endswith("ForCausalLM"))
-    return found
+        return from_module(module, name, _token_inputs, causal=type(module).__name__.endswith("ForCausalLM"))
 
 
 def _built(transformers: Any, kept: dict[str, Any], name: str) -> Any:

@@ -72,7 +72,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "mimo_v2": ("mimo_v2_flash",),
     "minimax_m3": ("minimax_m3_vl_text", "minimax_m3"),
     "glm_moe": (
-        "glm4_moe", "solar_open", "dots1", "exaone_moe", "hy_v3", "kolibri1", "afmoe", "laguna", "cohere2_moe", "step3p5",
+        "glm4_moe", "solar_open", "dots1", "exaone_moe", "hy_v3", "kolibri1", "afmoe", "laguna", "cohere2_moe",
+        "step3p5",
     ),
     "deepseek": (
         "deepseek_v3", "kimi_k2", "deepseek_v2", "glm4_moe_lite", "mistral4", "axk1", "deepseek_v32", "glm_moe_dsa",
