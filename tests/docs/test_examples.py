@@ -1,7 +1,6 @@
 """What the pages show is what the commands print and what the library says."""
 
 import doctest
-import json
 import re
 import shlex
 from pathlib import Path
@@ -68,15 +67,19 @@ def test_the_packages_docstring():
 
 
 def test_the_readme_counts_its_truth():
-    truth = json.loads((ROOT / "tests" / "data" / "truth.json").read_text(encoding="utf-8"))
-    built = [t for t in truth.values() if re.match(r"(transformers|diffusers) ", t["oracle"] or "")]
-    said = re.findall(
-        r"\d+", re.sub(r"\d\.\d+\.\d", "", README.partition("## How exact it is")[2].partition("- Families")[0])
-    )
-    counts = [len(truth), len(built), *(sum(key in t for t in truth.values()) for key in ("breakdown", "flops"))]
-    assert list(map(int, said)) == counts
-    versions = {(t["oracle"] or "  ").split()[1] for t in built}
-    assert versions == set(re.findall(r"\d+\.\d+\.\d+", README.partition("## How exact it is")[2]))
+    from tests.truth.test_models import BREAKDOWN_FAULTS, FLOPS_FAULTS, TRUTH
+
+    told = README.partition("## How exact it is")[2].partition("- Families")[0]
+    known = [t for t in TRUTH.values() if t["total"] is not None]
+    built = [t for t in known if re.match(r"(transformers|diffusers) ", t["oracle"])]
+    broken, traced = (sum(key in t for t in TRUTH.values()) for key in ("breakdown", "flops"))
+    assert f"{len(known)} of the {len(TRUTH)} bundled configs equal the reference: {len(built)} the frame" in told
+    assert f"{len(known) - len(built)} a formula" in told
+    assert f"For {broken} the breakdown" in told
+    assert f"the {len(BREAKDOWN_FAULTS)} where" in told
+    assert f"For {traced} the FLOPs" in told
+    assert list(FLOPS_FAULTS) == ["llama-4-scout"]
+    assert {t["oracle"].split()[1] for t in built} == set(re.findall(r"\d+\.\d+\.\d+", told))
 
 
 def test_the_readme_counts_what_there_is():
