@@ -256,10 +256,11 @@ def part_section(thing):
         fields = dataclasses.fields(thing)
         rows = [[code(f.name), marks.get(f.name, ""), str(f.type).replace("|", "or"), default(f)] for f in fields]
         lines += ["\n" + table(["field", "letter", "type", "default"], rows)]
+    own = {n: m.fget if isinstance(m, property) else m for n, m in vars(thing).items() if not n.startswith("_")}
     methods = [
         [code(name), first_line(member.__doc__)]
-        for name, member in vars(thing).items()
-        if not name.startswith("_") and inspect.isfunction(member) and member.__doc__
+        for name, member in own.items()
+        if inspect.isfunction(member) and member.__doc__
     ]
     if methods:
         lines += ["\n" + table(["method", "gives"], methods)]
