@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -11,6 +12,9 @@ from flopsight.hardware.chip import Node
 from flopsight.models.ledger import Ledger
 from flopsight.parts.moe import Experts
 from flopsight.workload import Workload
+
+
+ABSURD = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +89,11 @@ def _likeliest(ratio: float, node: Node, dtype: str) -> str:
         own = node.chip.peak(dtype) if dtype else Unknown("")
         if isinstance(other, Fact) and isinstance(own, Fact) and own.value * ratio <= other.value and faster != dtype:
             return f"Likeliest: the run computes in {faster}, which this chip does faster; pass --dtype {faster}."
-    devices = -(-int(ratio * node.count * 1000) // 1000)
+    if ratio > ABSURD:
+        return "Likeliest: a slip in the unit or the exponent of the tokens a second."
+    devices = math.ceil(ratio * node.count)
     return (
-        f"Likeliest: the tokens a second are those of at least {devices + 1} devices, or count tokens that were not "
+        f"Likeliest: the tokens a second are those of at least {devices} devices, or count tokens that were not "
         "computed (padding, prefix-cache hits, drafts); check the count in --on and what the logger divides by."
     )
 

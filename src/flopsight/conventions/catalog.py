@@ -65,6 +65,6 @@ def convention(name: str) -> Convention:
     """One convention by name; UsageError with the nearest names if there is none."""
     found = conventions()
     if name not in found:
-        near = difflib.get_close_matches(name.lower(), found, 3, 0.4) or list(found)
-        raise UsageError(f"No convention is called {name!r}. Did you mean {', '.join(near)}?")
+        near = difflib.get_close_matches(name.lower(), found, 3, 0.6) or list(found)
+        raise UsageError(f"No convention is called {name!r}. Known near it: {', '.join(near)}.")
     return found[name]
