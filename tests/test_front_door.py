@@ -37,7 +37,7 @@ def command(*argv, **env):
 @pytest.mark.parametrize(
     ("code", "barred"),
     [
-        ("import flopsight", HEAVY + TALKERS + ("msgspec", "flopsight.api")),
+        ("import flopsight", HEAVY + TALKERS + ("msgspec", "flopsight.api", "typing", "re")),
         ("import flopsight; flopsight.__all__, flopsight.__version__", HEAVY + TALKERS),
         ("from flopsight.cli.main import run; run(['--help'])", HEAVY),
         ("from flopsight.cli.main import run; run(['--version'])", HEAVY),

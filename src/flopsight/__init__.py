@@ -10,10 +10,11 @@ The verbs load what they need when they are called; importing the package loads 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+# type checkers know the name; importing it from typing would be nearly all the time that this import takes
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from flopsight.api import count as count
     from flopsight.api import hardware as hardware
     from flopsight.api import mfu as mfu
@@ -23,8 +24,10 @@ __all__ = ["__version__", "count", "hardware", "mfu"]
 
 
 def __getattr__(name: str) -> Any:
+    if name not in ("count", "hardware", "mfu"):
+        raise AttributeError(f"module 'flopsight' has no attribute {name!r}")
+    from importlib import import_module
+
     if name == "hardware":
         return import_module("flopsight.hardware")  # a package that can be called
-    if name in ("count", "mfu"):
-        return getattr(import_module("flopsight.api"), name)
-    raise AttributeError(f"module 'flopsight' has no attribute {name!r}")
+    return getattr(import_module("flopsight.api"), name)
