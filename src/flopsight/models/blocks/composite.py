@@ -101,4 +101,3 @@ def merged(seen: Picture, side: int) -> dict[str, StreamRule]:
         return found
 
     return {**seen.streams(), "vision_merged": per_picture(cells)}
-

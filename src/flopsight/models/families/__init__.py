@@ -98,6 +98,14 @@ MODULES: dict[str, tuple[str, ...]] = {
     "modernbert": ("modernbert", "modernbert-decoder", "nomic_bert", "jina_embeddings_v3", "eurobert"),
     "deberta": ("deberta", "deberta-v2"),
     "t5": ("t5", "mt5", "umt5"),
+    "llava": (
+        "llava", "llava_next", "llava_next_video", "llava_onevision", "vipllava", "mistral3", "internvl", "aya_vision",
+        "cohere2_vision", "gemma3", "shieldgemma2", "paligemma",
+    ),
+    "qwen_vl": (
+        "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "qwen2_vl_text",
+        "qwen2_5_vl_text", "qwen3_vl_text", "qwen3_vl_moe_text",
+    ),
 }  # fmt: skip
 """File of `models/families` -> the model types it builds."""
 
