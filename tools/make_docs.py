@@ -283,9 +283,11 @@ EXAMPLES = {
     "hardware show": (["hardware", "show", "nvlink4"], 12),
     "models": (["models"], 10),
     "schema": (["schema", "models"], 14),
-    "validate": (["validate"], 24),
 }
-"""Command -> an example and how many lines of its output are shown; `hardware here` says something else everywhere."""
+"""Command -> an example and how many lines of its output are shown.
+
+`hardware here` says something else on every machine, `validate` needs a folder of the reader's own.
+"""
 
 HARDWARE = ("list", "show", "here")
 
