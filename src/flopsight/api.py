@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from flopsight.report.hardware import HardwareResult
     from flopsight.report.mfu import MfuResult
     from flopsight.report.models import ModelsResult
+    from flopsight.report.validate import ValidateResult
+    from flopsight.validate.run import Progress
 
 DEFAULT_TOKENS = 2048
 
@@ -154,6 +156,19 @@ def workload_of(
     if phase == "decode":
         seq, past = (seq or 1, past) if past is not None else (1, seq if seq is not None else tokens)
     return Workload(phase, batch, tokens if seq is None else seq, past or 0, logits, encoder, images, image_size)
+
+
+def validate(folder: str | Path, *, progress: Progress | None = None) -> ValidateResult:
+    """Run the published measurements of a folder (*.jsonl, one row a line) against our formulas.
+
+    progress  called with (rows done, rows in all)
+
+    Raises UsageError where there are no such files, BadFile for a line that is no row.
+    """
+    from flopsight.report.build_validate import build
+    from flopsight.validate.run import run
+
+    return build(run(folder, progress) if progress else run(folder))
 
 
 def models() -> ModelsResult:

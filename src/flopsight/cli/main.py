@@ -48,7 +48,7 @@ def run(argv: list[str]) -> int:
     from flopsight.errors import FlopsightError
 
     try:
-        app()(argv, exit_on_error=False, print_error=False, result_action="return_value")
+        code = app()(argv, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         _complain(f"{error}".strip() or "The command line was not understood.")
         return 2
@@ -61,7 +61,7 @@ def run(argv: list[str]) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _complain(message: str) -> None:

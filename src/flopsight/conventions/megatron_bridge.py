@@ -26,7 +26,8 @@ def terms(v: View) -> Terms:
 def mamba(v: View) -> dict[str, int]:
     """What Mamba-2 layers add: 7·2h·n for the scan, and their projections counted 2h wide whatever their heads.
 
-    In and out projections hold 3·h·d_in weights between them; the count takes d_in = 2h.
+    In and out projections hold 3·h·d_in weights between them; the count takes d_in = 2h. The matrix that joins
+    embedding and hidden state before a further-token layer (2h -> h) is not counted in such models.
     """
     layers = [(one.part, one.times) for one in v.book.leaves if isinstance(one.part, StateSpaceDual)]
     if not layers:
@@ -34,7 +35,8 @@ def mamba(v: View) -> dict[str, int]:
     wide = 2 * v.width
     scan = sum(7 * wide * part.states * times for part, times in layers)
     extra = sum(6 * v.width * (wide - part.heads * part.width) * times for part, times in layers)
-    return {"scan": v.passes * scan, "wider projections": v.passes * extra}
+    joined = sum(2 * 2 * v.width**2 * one.times for one in v.book.leaves if one.path.endswith("eh_proj"))
+    return {"scan": v.passes * scan, "wider projections": v.passes * extra, "joining matrix": -v.passes * joined}
 
 
 def known(v: View) -> bool:

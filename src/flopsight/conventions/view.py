@@ -134,8 +134,8 @@ def _weights(one: Leaf) -> int:
 
 
 def _head(book: Ledger) -> int:
-    heads = [one.part for one in book.leaves if isinstance(one.part, Linear) and one.part.kind == "lm_head"]
-    return sum(part.inputs * part.outputs for part in heads)
+    heads = [(one.part, one.times) for one in book.leaves if isinstance(one.part, Linear) and one.part.kind == "lm_head"]
+    return sum(part.inputs * part.outputs * times for part, times in heads)
 
 
 def _linear(book: Ledger) -> int:

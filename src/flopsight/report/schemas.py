@@ -30,4 +30,16 @@ def _models() -> Any:
     return ModelsResult
 
 
-RESULTS: dict[str, Callable[[], Any]] = {"count": _count, "mfu": _mfu, "hardware": _hardware, "models": _models}
+def _validate() -> Any:
+    from flopsight.report.validate import ValidateResult
+
+    return ValidateResult
+
+
+RESULTS: dict[str, Callable[[], Any]] = {
+    "count": _count,
+    "mfu": _mfu,
+    "hardware": _hardware,
+    "models": _models,
+    "validate": _validate,
+}
