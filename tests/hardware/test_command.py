@@ -49,6 +49,12 @@ def test_show_answers_first(capsys):
         assert expected in out
 
 
+def test_a_bare_name_is_shown(capsys):
+    assert run(capsys, "8xh100-sxm") == run(capsys, "show", "8xh100-sxm")
+    with pytest.raises(UnknownHardware, match="Expected a chip"):
+        run(capsys, "shw")
+
+
 @pytest.mark.parametrize(
     "name", ["mi455x", "wse-3", "m4-max", "gaudi3", "tpu-v3", "nvlink4", "amd-epyc-9004-genoa", "rtx-5090"]
 )

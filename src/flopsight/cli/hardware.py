@@ -16,6 +16,7 @@ Files = Annotated[list[Path] | None, Parameter(name="--hardware-file", negative=
 @app.default
 @app.command(name="list")
 def list_(
+    name: str | None = None,
     *,
     vendor: str | None = None,
     status: Literal["shipping", "legacy", "announced"] | None = None,
@@ -29,6 +30,8 @@ def list_(
 
     Parameters
     ----------
+    name
+        Show this entry instead, as `flopsight hardware show` does.
     vendor
         Only chips of this vendor.
     status
@@ -48,8 +51,8 @@ def list_(
     from flopsight.cli.output import show as print_result
 
     found = api.hardware(
-        vendor=vendor, status=status, dtype=dtype, links=links, cpus=cpus, files=hardware_file or ()
-    )  # fmt: skip
+        name, vendor=vendor, status=status, dtype=dtype, links=links, cpus=cpus, files=hardware_file or ()
+    )
     print_result(found, as_json=json)
 
 
