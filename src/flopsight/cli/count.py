@@ -31,15 +31,13 @@ def count(
     Parameters
     ----------
     model
-        A bundled name, a config.json, a checkpoint folder, a .gguf or .safetensors file, a hub id, or
-        package.module:function returning an nn.Module.
+        A bundled name, a config.json, a folder, a .gguf or .safetensors file, a hub id, or package.module:function.
     phase
         Train (forward and backward), prefill (forward) or decode (tokens behind a cache).
     batch
         Sequences (images, for a vision or diffusion model).
     seq
-        Tokens computed now, per sequence: 2,048 or the model's context by default; in decode, one token behind a
-        context of this length unless --past is given.
+        Tokens computed now, per sequence; in decode without --past, one token behind a context of this length.
     past
         Tokens already cached, per sequence.
     mask

@@ -39,7 +39,7 @@ class View:
     positions  learned position tables
     small      everything else that is stored: norms, biases
     idle       weights of the experts that a token does not visit
-    layers     L, decoder layers as the config counts them
+    layers     L, layers with softmax attention
     width      h;  vocab  V;  seq  S, the context;  tokens  T
     exact      required FLOPs of weights, attention and recurrent state, per token, all phases included
     executed   FLOPs per token that the usual kernels run, recomputation in
@@ -134,7 +134,8 @@ def _weights(one: Leaf) -> int:
 
 
 def _head(book: Ledger) -> int:
-    heads = [(one.part, one.times) for one in book.leaves if isinstance(one.part, Linear) and one.part.kind == "lm_head"]
+    found = [(one.part, one.times) for one in book.leaves if one.part.kind == "lm_head"]
+    heads = [(part, times) for part, times in found if isinstance(part, Linear)]
     return sum(part.inputs * part.outputs * times for part, times in heads)
 
 

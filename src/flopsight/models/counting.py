@@ -66,10 +66,12 @@ def split(ledger: Ledger, rows: tuple[Row, ...], workload: Workload) -> tuple[Co
     works = ledger.works(workload)
     for row in rows:
         ops = tuple(row.leaf.part.ops(works[row.leaf.stream]))
-        if any(op.core for op in ops):
-            attention = attention + row.cost
-        elif row.leaf.part.cache().fixed and not any(len(t.shape) > 1 for t in row.leaf.part.tensors()):
+        stateful = bool(row.leaf.part.cache().fixed)
+        matrices = any(len(t.shape) > 1 for t in row.leaf.part.tensors())
+        if stateful and (any(op.core for op in ops) or not matrices):
             recurrence = recurrence + row.cost
+        elif any(op.core for op in ops):
+            attention = attention + row.cost
         else:
             weights = weights + row.cost
     return weights, attention, recurrence

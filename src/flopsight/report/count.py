@@ -185,7 +185,11 @@ def _asked(w: WorkloadInfo) -> tuple[str, str, int]:
         what = "a training step of one sample" if w.phase == "train" else "a forward pass of one sample"
         return what, f"over {w.tokens // w.batch:,} tokens", w.batch
     what = {"train": "a training token", "prefill": "a forward token", "decode": "a decoded token"}[w.phase]
-    over = {"train": f"over a {w.seq:,}-token sequence", "prefill": f"over a {w.seq:,}-token prompt"}
+    article = "an" if f"{w.seq:,}".startswith(("8", "11,", "18,")) or w.seq in (11, 18) else "a"
+    over = {
+        "train": f"over {article} {w.seq:,}-token sequence",
+        "prefill": f"over {article} {w.seq:,}-token prompt",
+    }
     return what, over.get(w.phase, f"behind {w.past:,} cached tokens"), w.tokens
 
 
@@ -196,7 +200,10 @@ def _scale(text: str, value: float) -> tuple[str, float]:
 
 
 def _in(value: float, scale: float) -> str:
-    return f"{value / scale:,.1f}" if scale > 1 else f"{value:,.0f}"
+    scaled = value / scale
+    if scale > 1 and 0 < scaled < 0.1:
+        return f"{scaled:.2g}"
+    return f"{scaled:,.1f}" if scale > 1 else f"{value:,.0f}"
 
 
 # ---------------------------------------------------------------- drawing

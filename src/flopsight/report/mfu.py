@@ -100,12 +100,17 @@ def draw(r: MfuResult) -> Any:
     yield Text(r.headline(), style="bold")
     yield _shares(r)
     yield _conventions(r)
-    yield Text(f"Peak: {r.peak.kind}, {r.peak.source or 'no source'}. {r.peak.note}".strip(), style="dim")
+    yield Text(_peak_line(r.peak), style="dim")
     for line in [s.note for s in (r.mfu, r.hfu, r.mbu) if s and s.note] + r.notes:
         yield Text(f"Note: {line}", style="dim")
     for line in r.unknown:
         yield Text(f"Unknown: {line}", style="yellow")
     yield Text(f"Next: {r.next}")
+
+
+def _peak_line(peak: Peak) -> str:
+    source = f"Peak: {peak.kind}, {peak.source or 'no source'}"
+    return f"{source}; {peak.note}. `flopsight hardware show` has every source." if peak.note else f"{source}."
 
 
 def _table(title: str, *columns: tuple[str, Any]) -> Any:
