@@ -22,7 +22,8 @@ class AttentionCore:
     B sequences, h heads, e key width, v value width, P query-key pairs of one sequence that the mask lets through
     (`full` takes the whole square). Executed is a fused causal kernel: the required area, and in its backward pass
     the scores once more (2.5 times the forward instead of 2; Dao 2023, arXiv 2307.08691).
-    The cache holds k·(e+v) values a token, k kv_heads; `cached` is False where another layer's cache is read.
+    The cache holds k·(e+v) values a token, k kv_heads; `cached` is False where nothing is kept; where another layer's
+    cache is read, `borrowed` is true besides: it is moved a second time, but neither held nor written again.
     """
 
     heads: int
@@ -32,6 +33,7 @@ class AttentionCore:
     mask: Mask = Causal()  # noqa: RUF009 - frozen and without fields
     cached: bool = True
     shared_kv: bool = False
+    borrowed: bool = False
     kind: str = "attention"
 
     letters: ClassVar[dict[str, str]] = {"heads": "h", "key_width": "e", "value_width": "v", "kv_heads": "k"}
@@ -50,17 +52,18 @@ class AttentionCore:
 
     def _cached(self, work: Work) -> tuple[Number, Number]:
         """Elements read from and written to the cache: the window (or everything) once a sequence, the new tokens."""
-        per_token = self.cache().per_token
+        per_token = self._per_token * (self.cached or self.borrowed)
         if not per_token:
             return 0, 0
-        return per_token * work.sequences * seen(self.mask, work), per_token * work.tokens
+        return per_token * work.sequences * seen(self.mask, work), per_token * work.tokens * self.cached
+
+    @property
+    def _per_token(self) -> int:
+        return self.kv_heads * (self.key_width if self.shared_kv else self.key_width + self.value_width)
 
     def cache(self) -> Cache:
         """Keys and values (one tensor for both if `shared_kv`)."""
-        if not self.cached:
-            return Cache()
-        width = self.key_width if self.shared_kv else self.key_width + self.value_width
-        return Cache(self.kv_heads * width, self.mask.window)
+        return Cache(self._per_token, self.mask.window) if self.cached else Cache()
 
 
 def _core(name: str, width: Number, pairs: Number, square: Number, moved: Number, cached: tuple[Number, Number]) -> Op:

@@ -60,8 +60,9 @@ class Attention:
         """The block as a tree node; `extra` children are added at its end."""
         v = self.value_width or self.key_width
         core = AttentionCore(
-            self.heads, self.key_width, v, self.kv_heads, self.mask, cached=self.own_kv and self.cached, kind=self.kind
-        )
+            self.heads, self.key_width, v, self.kv_heads, self.mask, cached=self.own_kv and self.cached,
+            borrowed=self.cached and not self.own_kv, kind=self.kind,
+        )  # fmt: skip
         return branch(
             name,
             *self._projections(v),

@@ -102,6 +102,8 @@ MODULES: dict[str, tuple[str, ...]] = {
         "llava", "llava_next", "llava_next_video", "llava_onevision", "vipllava", "mistral3", "internvl", "aya_vision",
         "cohere2_vision", "gemma3", "shieldgemma2", "paligemma",
     ),
+    "gemma3n": ("gemma3n", "gemma3n_text"),
+    "gemma4": ("gemma4", "gemma4_text"),
     "qwen_vl": (
         "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "qwen2_vl_text",
         "qwen2_5_vl_text", "qwen3_vl_text", "qwen3_vl_moe_text",
