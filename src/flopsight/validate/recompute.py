@@ -80,11 +80,12 @@ class Case:
 def recompute(row: Row) -> tuple[Figure, ...]:
     """The row's main figure first, then whatever else it prints that can be checked."""
     case = _case(row)
-    found = [*_from_rate(case), *_from_flops(case), *_from_hours(case), *_aside(case)]
+    found = [*_from_rate(case), *_from_flops(case), *_from_hours(case)]
     printed = [one for one in found if one.published is not None and one.ours is not None]
     alone = [one for one in found if one.published is None and one.ours is not None]
     best = printed or alone or found or [Figure("mfu_pct", case.printed("mfu_pct"), None, why=_why(case))]
-    return (best[0], *[one for one in found if one is not best[0] and one.published is not None])
+    rest = [one for one in [*found, *_aside(case)] if one is not best[0] and one.published is not None]
+    return (best[0], *rest)
 
 
 def _case(row: Row) -> Case:
@@ -129,6 +130,16 @@ def _rate_of_steps(row: Row, seq: int | None, count: float | None) -> Rate | Unk
         return Rate(batch * seq / step / count, half_digit(step), "step time x batch x length")
     if samples and seq and count:
         return Rate(samples * seq / count, half_digit(samples), "samples/s x length")
+    return _rate_of_run(row, count)
+
+
+def _rate_of_run(row: Row, count: float | None) -> Rate | Unknown:
+    """Tokens of a whole run over its hours or days."""
+    tokens, hours = row.number(row.measured, "training_tokens"), row.number(row.measured, "training_hours")
+    days = row.number(row.measured, "training_days")
+    seconds = hours * 3600 if hours else days * DAY if days else None
+    if tokens and seconds and count:
+        return Rate(tokens / seconds / count, half_digit(hours or days or 1), "tokens over the time of the run")
     return Unknown("the row prints no throughput")
 
 
@@ -148,7 +159,7 @@ def seen(case: Case) -> View | Unknown:
 
 
 @lru_cache(256)
-def _view(model: Model, seq: int, further: bool) -> View:  # noqa: FBT001 - a key of the cache
+def _view(model: Model, seq: int, further: bool) -> View:
     """The view of a model in training at one length; many rows share it."""
     return view(ledger(with_further_tokens(model) if further else model), Workload("train", 1, seq, logits="all"))
 
@@ -262,7 +273,7 @@ def _closest(case: Case, rate: Rate, counts: list[Counted], name: str, printed: 
 
 def _chosen(figures: list[Figure]) -> str:
     values = ", ".join(f"{one.counted.split(',')[0]} {one.ours:.4g}" for one in figures)
-    return f"the source does not say which count it used; the one that reproduces it was taken: {values}"
+    return f"more than one count fits the words of the source; the one nearest to the print was taken: {values}"
 
 
 def _alone(case: Case, rate: Rate, counts: list[Counted] | Unknown) -> Figure:

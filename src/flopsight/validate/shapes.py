@@ -62,7 +62,7 @@ class Shape:
 
 
 def shape_of(row: Row) -> Shape:
-    """The shape of a row; BadFile for a dimension that is no whole number."""
+    """The shape of a row; words and lists count as not given, BadFile for numbers that are none."""
     dims = {name: value for name in NUMBERS if (value := _dim(row, name))}
     window = row.model.get("sliding_window")
     return Shape(
@@ -73,7 +73,7 @@ def shape_of(row: Row) -> Shape:
 
 def _dim(row: Row, name: str) -> int:
     value = row.model.get(name)
-    if value in (None, 0):
+    if value is None or value == 0 or isinstance(value, str | list):
         return 0
     found = row.whole(row.model, name) or 0
     if found > LARGEST:

@@ -188,15 +188,13 @@ class Rule:
 
 
 def problem_of(row: Row, earlier: float | None = None) -> Problem:
-    """The problem of a row; BadFile for inputs that are no numbers, words or null."""
+    """The problem of a row; BadFile for one without a question; inputs that are no number and no word are not read."""
     question, inputs = row.problem.get("question"), row.problem.get("inputs") or {}
     if not isinstance(question, str) or not isinstance(inputs, dict):
         raise row.wrong("problem", row.problem, "a question in words with an object of inputs")
     kept: dict[str, float | str] = {}
     for name, value in inputs.items():
-        if isinstance(value, str):
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
             kept[name] = value
-        elif value is not None:
-            kept[name] = row.checked(f"problem.inputs.{name}", value)
     unit = row.measured.get("unit")
     return Problem(question[:LONGEST], kept, unit if isinstance(unit, str) else "", row.group, earlier)

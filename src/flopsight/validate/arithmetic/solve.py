@@ -104,4 +104,4 @@ def solve_row(row: Row, earlier: float | None = None) -> Solved:
 def _answer(row: Row, measured: Mapping[str, object], name: str) -> float | None:
     """A number, or None where the answer is absent or in words."""
     value = measured.get(name)
-    return None if value is None or isinstance(value, str) else row.checked(name, value)
+    return None if value is None or isinstance(value, str | list) else row.checked(name, value)
