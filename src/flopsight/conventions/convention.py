@@ -28,6 +28,8 @@ class Convention:
     terms    the formula, term by term
     phases   what it is defined for
     peak     FLOP/s that the framework divides by whatever the device, if it does
+    applies  whether it says anything of a model
+    listed   shown in tables without being asked for; False for counts of another kind of run
     note     what to know before comparing
     """
 
@@ -40,6 +42,11 @@ class Convention:
     peak: int | None = None
     note: str = ""
     applies: Callable[[View], bool] = field(default=lambda view: True)
+    listed: bool = True
+
+    def fits(self, view: View) -> bool:
+        """Whether a table about this model and phase should show it."""
+        return self.listed and view.workload.phase in self.phases and self.applies(view)
 
     def per_token(self, view: View) -> Fraction:
         """FLOPs per token."""

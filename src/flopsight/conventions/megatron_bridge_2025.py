@@ -43,4 +43,5 @@ LORA = Convention(
     "NVIDIA-NeMo/Megatron-Bridge:src/megatron/bridge/training/utils/flop_utils.py transformer_flops, is_lora",
     lora_terms,
     note="Adapters are not counted; attention over packed examples (0.3 % for SQuAD) is left out here.",
+    listed=False,
 )

@@ -150,7 +150,7 @@ def _part(b: Branch, book: Ledger, stored: Weights, w: Workload, mask: Mask, tot
 def _conventions(book: Ledger, w: Workload, recompute: Recompute) -> list[ConventionRow]:
     seen, ours = view(book, w, recompute), convention("exact")
     whole = ours.per_token(seen)
-    fitting = [c for c in conventions().values() if w.phase in c.phases and c.applies(seen)]
+    fitting = [c for c in conventions().values() if c.fits(seen)]
     return [
         ConventionRow(
             name=c.title, per_token=float(c.per_token(seen)), formula=c.formula,

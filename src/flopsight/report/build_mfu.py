@@ -101,7 +101,7 @@ def _row(s: Share) -> ShareRow:
 
 def _others(seen: View, tokens_per_s: float, peak: float, devices: int) -> list[ConventionShare]:
     ours = convention("exact")
-    fitting = [c for c in conventions().values() if seen.workload.phase in c.phases and c.applies(seen)]
+    fitting = [c for c in conventions().values() if c.fits(seen)]
     return [_other(c, seen, ours, tokens_per_s, c.peak * devices if c.peak else peak) for c in fitting]
 
 
