@@ -20,6 +20,7 @@ class CrossCore:
     B sequences, h heads, e key width, v value width. `work.keys` is K; `work.past` is how many of the K keys are in
     the cache already: none in the pass that ran the encoder, all of them in a decode step.
     length  K where the family fixes it; otherwise the cache is taken to hold as many encoder tokens as context
+    optional  the other side may be absent, so no cache is counted as held; what a step moves is
     """
 
     heads: int
@@ -27,6 +28,7 @@ class CrossCore:
     value_width: int
     kv_heads: int
     length: int = 0
+    optional: bool = False
     kind: str = "attention"
 
     letters: ClassVar[dict[str, str]] = {"heads": "h", "key_width": "e", "value_width": "v", "kv_heads": "k"}
@@ -50,5 +52,5 @@ class CrossCore:
 
     def cache(self) -> Cache:
         """Keys and values of the encoder's tokens."""
-        per_token = self.kv_heads * (self.key_width + self.value_width)
+        per_token = self.kv_heads * (self.key_width + self.value_width) * (not self.optional)
         return Cache(fixed=per_token * self.length) if self.length else Cache(per_token)

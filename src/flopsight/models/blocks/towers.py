@@ -125,12 +125,9 @@ def mllama_tower(c: Config, name: str = "vision_model") -> tuple[Node, Picture]:
     tiles, shapes = c.int("max_num_tiles"), len(c.list("supported_aspect_ratios") or [0] * 8) + 1
     rows, norm = seen.patches() + 1, d.norm()
     mixer = d.attention(("q_proj", "k_proj", "v_proj", "o_proj"), (False,) * 4).node()
-    layer, deep = (
-        tower_layer(d, norm, mixer, d.mlp(), norms=("input_layernorm", "post_attention_layernorm"), scales=scales)
-        for scales in ((), ())
-    )
+    layer = tower_layer(d, norm, mixer, d.mlp(), norms=("input_layernorm", "post_attention_layernorm"))
     gates = tuple(leaf(g, Parameter("vision", (1,), 2 * d.width)) for g in ("gate_attn", "gate_ffn"))
-    deep = branch("", *deep.children, *gates)
+    deep = branch("", *layer.children, *gates)
     over_tiles = Embedding(shapes, tiles * d.width, "vision")
     by_tile = (leaf("gate", Parameter("vision", (1,))), leaf("embedding", over_tiles, stream="vision_pictures"))
     positions = branch(

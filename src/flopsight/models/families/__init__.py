@@ -102,6 +102,9 @@ MODULES: dict[str, tuple[str, ...]] = {
         "llava", "llava_next", "llava_next_video", "llava_onevision", "vipllava", "mistral3", "internvl", "aya_vision",
         "cohere2_vision", "gemma3", "shieldgemma2", "paligemma",
     ),
+    "llama_vision": ("mllama", "llama4"),
+    "idefics": ("idefics2", "idefics3", "smolvlm"),
+    "hearing": ("voxtral", "qwen2_audio"),
     "gemma3n": ("gemma3n", "gemma3n_text"),
     "gemma4": ("gemma4", "gemma4_text"),
     "qwen_vl": (
