@@ -13,7 +13,6 @@ from flopsight.models.ledger import Ledger
 from flopsight.parts.moe import Experts
 from flopsight.workload import Workload
 
-
 ABSURD = 10_000
 
 

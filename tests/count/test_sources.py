@@ -206,3 +206,28 @@ def test_a_result_prints_everywhere():
     assert "block_sparse" not in result.to_text()
     assert "<pre" in result._repr_html_()
     assert json.loads(result.to_json())["params"]["total"] == 46702792704
+
+
+@pytest.mark.parametrize(
+    ("model", "asked"),
+    [
+        ("bert-base", {"phase": "decode"}),
+        ("gpt2", {"images": 1}),
+        ("gpt2", {"encoder": 7}),
+        ("gpt2", {"image_size": 224}),
+        ("vit-base-patch16-224", {"encoder": 7}),
+    ],
+)
+def test_what_a_model_has_no_use_for_is_refused(model, asked):
+    with pytest.raises(UsageError, match=model):
+        flopsight.count(model, **asked)
+
+
+def test_recurrent_state_is_told_apart_from_attention():
+    jamba, mamba = flopsight.count("jamba-1.5-mini").flops, flopsight.count("mamba-2.8b").flops
+    whisper = flopsight.count("whisper-tiny", phase="decode", past=10).flops
+    assert jamba.attention > 0 < jamba.recurrence
+    assert mamba.attention == 0 < mamba.recurrence
+    assert whisper.recurrence == 0 < whisper.attention
+    for one in (jamba, mamba, whisper):
+        assert one.weights + one.attention + one.recurrence == one.required

@@ -13,6 +13,10 @@ from flopsight.parts.part import Part
 from flopsight.workload import Work, Workload
 
 
+SOFTMAX = ("scores", "mix", "position scores", "index scores", "traced")
+"""Names that cores of softmax attention give their ops; a recurrence has others."""
+
+
 @dataclass(slots=True)
 class Branch:
     """One path of the tree with everything below it added up."""
@@ -66,9 +70,9 @@ def split(ledger: Ledger, rows: tuple[Row, ...], workload: Workload) -> tuple[Co
     works = ledger.works(workload)
     for row in rows:
         ops = tuple(row.leaf.part.ops(works[row.leaf.stream]))
-        stateful = bool(row.leaf.part.cache().fixed)
-        matrices = any(len(t.shape) > 1 for t in row.leaf.part.tensors())
-        if stateful and (any(op.core for op in ops) or not matrices):
+        if any(op.core and op.name in SOFTMAX for op in ops):
+            attention = attention + row.cost
+        elif row.leaf.part.cache().fixed and not any(len(t.shape) > 1 for t in row.leaf.part.tensors()):
             recurrence = recurrence + row.cost
         elif any(op.core for op in ops):
             attention = attention + row.cost

@@ -7,7 +7,7 @@ from typing import Any
 
 _PATTERNS = (
     # tokens, generation and labels
-    r".*token_(id|ids|index)", r".*_token", r"tokenizer.*", r"(bad|suppress|begin_suppress|forced).*", r"pruned_heads",
+    r".*token_(id|ids|index)", r".*_token", r"tokenizer.*", r"max_tokenizer_truncation", r"(bad|suppress|begin_suppress|forced).*", r"pruned_heads",
     r"(id2label|label2id|label_names|task_specific_params|problem_type|finetuning_task|prefix|summary_.*|n_special)",
     r"(min_length|max_length|length_penalty|early_stopping|no_repeat.*|encoder_no_repeat.*|num_beam.*|num_return.*)",
     r"(do_sample|temperature|top_k|top_p|typical_p|repetition_penalty|diversity_penalty|exponential_decay.*|max_new.*)",
@@ -35,7 +35,7 @@ _PATTERNS = (
     r"(torchscript|use_flash_attn|.*flash_attn.*|.*attn_impl.*|attn_implementation|use_mamba_kernels|verbose|prefill_chunk_size)",
     r"(pretraining_tp|ep_size|use_bfloat16|onnx_safe|slow_but_exact|output_past|is_llama_config|paper_only|license|comment)",
     r"(bias_dropout_fusion|attention_softmax_in_fp32|apply_query_key_layer_scaling|residual_in_fp32|fp32_.*|scale_attn_.*)",
-    r"(reorder_and_upcast_attn|attn_uses_sequence_id|original_rope|norm_before_gate|fused_.*|use_fused_.*|use_custom_.*)",
+    r"(reorder_and_upcast_attn|attn_uses_sequence_id|original_rope|norm_before_gate|fused?_.*|use_fused_.*|use_custom_.*)",
     r"(is_decoder|is_encoder_decoder|tie_encoder_decoder|prefix_lm|kv_cache_dtype|use_return_dict|quantization_config)",
     r"(text_config_dict|vision_config_dict|vision_feature_.*|spatial_merge_mode|projector_dropout|image_grid_pinpoints)",
     r"(relative_attention_max_distance|max_relative_positions|attention_max_distance|sep_token.*|freq_dim_base)",

@@ -6,14 +6,16 @@ The headers of a checkpoint win over the config where one was read; the config's
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 
+from flopsight.dtypes import DType, dtype
 from flopsight.facts import Unknown
 from flopsight.models.ledger import Ledger
 from flopsight.models.quantization import model_dtype, storage
 from flopsight.models.sources import StoredTensor, total_bytes
 from flopsight.models.storage import sizes, stored_bytes
-from flopsight.models.tree import Leaf
+from flopsight.models.tree import Leaf, Model
 from flopsight.parts.part import Tensor
 
 
@@ -101,3 +103,22 @@ class Weights:
 def weights_of(book: Ledger) -> Weights:
     """The weights of a ledger, sized once."""
     return Weights(book)
+
+
+def cache_format(model: Model, stored: Weights, asked: str | None = None) -> DType:
+    """The format of the KV cache: the one asked for, else the quantization section's, else that of the weights.
+
+    Weights of fewer than 16 bits say nothing of the cache, which is then bf16.
+    """
+    named = asked or _quantized_cache(model.quantization or {})
+    if named:
+        return dtype(named)
+    return dtype(stored.dtype if dtype(stored.dtype).bits >= 16 else "bf16")
+
+
+def _quantized_cache(section: Mapping[str, object]) -> str | None:
+    """compressed-tensors' `kv_cache_scheme` and modelopt's `kv_cache_quant_algo`, where they name a format we know."""
+    scheme, algorithm = section.get("kv_cache_scheme"), section.get("kv_cache_quant_algo")
+    if isinstance(scheme, Mapping) and scheme.get("num_bits") == 8:
+        return "fp8_e4m3" if scheme.get("type") == "float" else "int8"
+    return {"FP8": "fp8_e4m3", "INT8": "int8", "NVFP4": "nvfp4"}.get(str(algorithm).upper())

@@ -8,12 +8,13 @@ from flopsight.conventions.catalog import convention, conventions
 from flopsight.conventions.convention import bridge
 from flopsight.conventions.view import view
 from flopsight.cost import Cost, Recompute
-from flopsight.dtypes import DType, dtype
+from flopsight.dtypes import DType
 from flopsight.errors import UsageError
+from flopsight.models.asked import check
 from flopsight.models.counting import Branch, branches, formulas, split
 from flopsight.models.ledger import Ledger, Row, ledger
 from flopsight.models.tree import Model
-from flopsight.models.weights import Weights, weights_of
+from flopsight.models.weights import Weights, cache_format, weights_of
 from flopsight.parts.attention import AttentionCore
 from flopsight.parts.mla import LatentCore
 from flopsight.report.count import (
@@ -47,10 +48,11 @@ def build(
     if mask not in MASKS:
         raise UsageError(f"The mask is one of {', '.join(MASKS)}; got {mask!r}.")
     book = ledger(model)
+    check(book, workload)
     rows = book.rows(workload, recompute)
     total = sum((row.cost for row in rows), Cost())
     stored = weights_of(book)
-    cache = dtype(cache_dtype or (stored.dtype if dtype(stored.dtype).bits >= 16 else "bf16"))
+    cache = cache_format(model, stored, cache_dtype)
     return CountResult(
         model=ModelInfo(
             name=model.name, family=model.family, confidence=model.confidence, tied=model.tied,

@@ -8,13 +8,13 @@ from flopsight.conventions.catalog import convention, conventions
 from flopsight.conventions.convention import Convention, bridge
 from flopsight.conventions.view import View, view
 from flopsight.cost import Recompute
-from flopsight.dtypes import dtype as dtype_of
 from flopsight.errors import UsageError
 from flopsight.facts import Fact, Unknown
 from flopsight.hardware.chip import Node
+from flopsight.models.asked import check
 from flopsight.models.ledger import Ledger, ledger
 from flopsight.models.tree import Model
-from flopsight.models.weights import weights_of
+from flopsight.models.weights import cache_format, weights_of
 from flopsight.report.mfu import ConventionShare, MfuResult, Peak, ShareRow
 from flopsight.utilization import Share, bandwidth_of, peak_of, share, step_bytes
 from flopsight.workload import Workload
@@ -38,6 +38,7 @@ def build(
     if model.no_flops:
         raise UsageError(f"No utilization can be given for {model.name}: {model.no_flops}.")
     chosen, book = _chosen(name, workload), ledger(model)
+    check(book, workload)
     peak, seen = peak_of(node, dtype, basis), view(ledger(model), workload, recompute)
     per_token = chosen.per_token(seen)
     mfu = share("MFU", tokens_per_s * float(per_token), peak, chosen.title, basis, node=node, dtype=dtype)
@@ -81,7 +82,7 @@ def _mbu(
         return bandwidth
     if stored.total is None:
         return Unknown("the stored size of some weights is not known")
-    cache = dtype_of(cache_dtype or (stored.dtype if dtype_of(stored.dtype).bits >= 16 else "bf16"))
+    cache = cache_format(book.model, stored, cache_dtype)
     moved = step_bytes(book, w, stored.total, Fraction(cache.block_bytes, cache.block))
     steps = tokens_per_s / book.tokens(w)
     counted = f"weights once a step and the {cache.name} cache, {moved / 1e9:,.2f} GB a step"

@@ -99,7 +99,8 @@ def mlp_merger(tower: Merging) -> Node:
     return branch("merger", leaf("ln_q", tower.norm()), mlp)
 
 
-def _dims(c: Config, width: int, inner: int) -> Dims:
+def tower_dims(c: Config, width: int, inner: int) -> Dims:
+    """Width, heads, layers and activation under the names these towers use."""
     heads = c.int("num_heads")
     if width % heads:
         raise c.fail("num_heads", heads, f"a divisor of the width {width:,}")
@@ -109,7 +110,7 @@ def _dims(c: Config, width: int, inner: int) -> Dims:
 def qwen2_tower(c: Config, name: str = "visual") -> tuple[Node, Merging]:
     """Qwen2-VL: plain MLPs, full attention, a merger of two matrices."""
     width, side = c.int("embed_dim"), c.int("spatial_merge_size")
-    d = _dims(c, width, int(width * c.number("mlp_ratio")))
+    d = tower_dims(c, width, int(width * c.number("mlp_ratio")))
     tower = Merging(d, side, any_size(c, side), c.int("hidden_size"))
     c.ignore("in_chans", "spatial_patch_size")
     layers = tower.layers([tower.attention(Full())] * d.layers, d.mlp())
@@ -119,7 +120,7 @@ def qwen2_tower(c: Config, name: str = "visual") -> tuple[Node, Merging]:
 def qwen2_5_tower(c: Config, name: str = "visual") -> tuple[Node, Merging]:
     """Qwen2.5-VL: gated MLPs, RMSNorm, windows in all layers but a few."""
     width, side = c.int("hidden_size"), c.int("spatial_merge_size")
-    d = _dims(c, width, c.int("intermediate_size"))
+    d = tower_dims(c, width, c.int("intermediate_size"))
     tower = Merging(d, side, any_size(c, side), c.int("out_hidden_size"), form="rms")
     c.ignore("in_chans", "spatial_patch_size")
     cells = c.int("window_size") // side // pair(c, "patch_size")[0]
@@ -136,7 +137,7 @@ def qwen2_5_tower(c: Config, name: str = "visual") -> tuple[Node, Merging]:
 def qwen3_tower(c: Config, name: str = "visual", *, deep: bool = True) -> tuple[Node, Merging]:
     """Qwen3-VL: learned positions besides rotary ones, and a merger for each layer the text's first layers read."""
     width, side = c.int("hidden_size"), c.int("spatial_merge_size")
-    d = _dims(c, width, c.int("intermediate_size"))
+    d = tower_dims(c, width, c.int("intermediate_size"))
     rows = c.int("num_position_embeddings")
     size = int(rows**0.5) * pair(c, "patch_size")[0]
     tower = Merging(d, side, any_size(c, side, size), c.int("out_hidden_size"))

@@ -26,12 +26,18 @@ def tail_stream(w: Workload) -> Work:
     return Work(w.batch, scored, w.past + w.seq - scored, absorbed=w.phase == "decode")
 
 
-def first_shared(c: Config) -> int:
-    """The first layer that reuses keys and values; as many as there are layers if none does."""
+def first_shared(c: Config, kinds: list[bool]) -> int:
+    """The first layer that reuses keys and values; as many as there are layers if none does.
+
+    kinds  which layers see a window: a layer takes what the last one of its own kind made
+    """
     count, shared = c.layers(), c.int("num_kv_shared_layers", default=0, least=0)
     if shared >= count:
         raise c.fail("num_kv_shared_layers", shared, f"less than the {count} layers")
-    return count - shared
+    first = count - shared
+    if not set(kinds[first:]) <= set(kinds[:first]):
+        raise c.fail("num_kv_shared_layers", shared, "so few that each kind of layer has one with keys of its own")
+    return first
 
 
 def mask_of(c: Config, sliding: bool) -> Mask:

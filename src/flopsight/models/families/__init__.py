@@ -102,6 +102,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "llava", "llava_next", "llava_next_video", "llava_onevision", "vipllava", "mistral3", "internvl", "aya_vision",
         "cohere2_vision", "gemma3", "shieldgemma2", "paligemma",
     ),
+    "glm_vl": ("glm4v", "glm4v_moe", "glm46v", "glm_ocr", "glm4v_text", "glm4v_moe_text", "glm_ocr_text"),
     "llama_vision": ("mllama", "llama4"),
     "idefics": ("idefics2", "idefics3", "smolvlm"),
     "hearing": ("voxtral", "qwen2_audio"),

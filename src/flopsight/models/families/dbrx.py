@@ -13,13 +13,20 @@ from flopsight.parts.routed import RoutedLinear
 from flopsight.parts.vector import Elementwise, activation, softmax
 
 
+def _function(c: Config) -> str:
+    """The activation, which files write as an object with a name or as the name."""
+    if isinstance(c.get("ffn_act_fn", default=None), str):
+        return c.word("ffn_act_fn")
+    return c.sub("ffn_act_fn").word("name", default="silu")
+
+
 def experts(c: Config, width: int) -> Node:
     """Router and experts; `clip_qkv` and the normalisation of weights cost nothing that is counted."""
     count, inner = c.int("moe_num_experts", default=4), c.int("ffn_hidden_size", default=3584)
     visited = c.int("moe_top_k", default=1, most=count)
     up = RoutedLinear("experts", count, visited, width, inner, flat=True, weight="")
     down = RoutedLinear("experts", count, visited, inner, width, flat=True, transposed=True, weight="")
-    function = c.sub("ffn_act_fn").word("name", default="silu")
+    function = _function(c)
     mlp = branch(
         "mlp",
         leaf("w1", up),

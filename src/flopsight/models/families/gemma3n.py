@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flopsight.models.blocks.attention import Attention
+from flopsight.models.blocks.composite import compose, text_decoder
 from flopsight.models.blocks.decoder import block, causal_lm
 from flopsight.models.blocks.mlp import act
 from flopsight.models.blocks.shared_kv import (
@@ -97,7 +98,8 @@ def layer_kinds(c: Config) -> list[bool]:
 
 def decoder_layers(c: Config, width: int) -> list[Node]:
     """All layers, equal ones the same node."""
-    first, activate = first_shared(c), c.word("hidden_activation", default="gelu_pytorch_tanh")
+    slides = layer_kinds(c)
+    first, activate = first_shared(c, slides), c.word("hidden_activation", default="gelu_pytorch_tanh")
     heads = c.int("num_attention_heads")
     biased = c.flag("attention_bias", default=False)
     e = c.head_dim(width, heads)
@@ -110,7 +112,7 @@ def decoder_layers(c: Config, width: int) -> list[Node]:
         *layer_input(width, c.int("hidden_size_per_layer_input"), activate),
     )
     made: dict[tuple[bool, bool, int, bool], Node] = {}
-    kinds = zip(layer_kinds(c), inner_widths(c), sparse_layers(c), strict=True)
+    kinds = zip(slides, inner_widths(c), sparse_layers(c), strict=True)
     keys = [(sliding, i < first, inner, sparse) for i, (sliding, inner, sparse) in enumerate(kinds)]
     for key in dict.fromkeys(keys):
         sliding, own, inner, sparse = key
@@ -152,8 +154,7 @@ def gemma3n(c: Config) -> Model:
     """Gemma 3n as a model of text: its towers are not in the framework alone."""
     text = c.sub("text_config", "gemma3n_text")
     c.ignore("vision_config", "audio_config")
-    model = gemma3n_text(text)
-    return replace(model, family=c.model_type, unknown=(*model.unknown, TOWERS))
+    return compose(c, text_decoder(c, text), notes=(), unknown=(TOWERS,))
 
 
 FAMILIES = {"gemma3n": gemma3n, "gemma3n_text": gemma3n_text}

@@ -35,6 +35,7 @@ from flopsight.parts.vector import softmax
 from flopsight.workload import Workload
 
 GLOBAL_HEAD = 512
+GLOBAL_SHARE = 0.25
 SOFT_TOKENS = 280
 PADDED = "Without a size a picture is padded to the most tokens its processor allows; with one it is not padded."
 HEARD = "The sound tower runs only where the workload gives the length of a clip (`encoder`)."
@@ -66,6 +67,20 @@ def heads_of(c: Config, index: int, *, sliding: bool, one_kv: bool) -> tuple[int
     return (few or kv) if one_kv else kv, wide
 
 
+def rotary(c: Config, width: int, *, sliding: bool) -> int:
+    """Values of a head that rotate: all of them in windowed layers, in the others the share of their rope settings."""
+    settings = c.get("rope_parameters", default=None)
+    if not isinstance(settings, Mapping):
+        return width if sliding else int(width * GLOBAL_SHARE)
+    own = settings.get("sliding_attention" if sliding else "full_attention")
+    share = own.get("partial_rotary_factor") if isinstance(own, Mapping) else None
+    if share is None:
+        return width
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise c.fail("rope_parameters", share, "a partial_rotary_factor from 0 to 1")
+    return int(width * share)
+
+
 def mixer(c: Config, width: int, index: int, *, sliding: bool, own: bool) -> Attention:
     """Attention of one layer; full layers may take their values from the key projection."""
     heads, biased = c.int("num_attention_heads"), c.flag("attention_bias", default=False)
@@ -74,8 +89,8 @@ def mixer(c: Config, width: int, index: int, *, sliding: bool, own: bool) -> Att
     if heads % kv:
         raise c.fail("num_key_value_heads", kv, f"a divisor of the {heads} heads")
     return Attention(
-        width, heads, kv, e, biases=(biased,) * 4, qk_norm="head", rotary=e, mask=mask_of(c, sliding), own_kv=own,
-        one_kv=one_kv and not sliding,
+        width, heads, kv, e, biases=(biased,) * 4, qk_norm="head", rotary=rotary(c, e, sliding=sliding),
+        mask=mask_of(c, sliding), own_kv=own, one_kv=one_kv and not sliding,
     )  # fmt: skip
 
 
@@ -115,12 +130,13 @@ def layer(c: Config, width: int, mixed: Attention, inner: int) -> Node:
 
 def gemma4_text(c: Config) -> Model:
     """The text decoder with its head."""
-    width, inner, first = c.int("hidden_size"), c.int("intermediate_size"), first_shared(c)
+    width, inner, kinds = c.int("hidden_size"), c.int("intermediate_size"), layer_kinds(c)
+    first = first_shared(c, kinds)
     twice = c.flag("use_double_wide_mlp", default=False)
     c.ignore("num_experts", "top_k_experts", "moe_intermediate_size", "vocab_size_per_layer_input")
     made: dict[tuple[Attention, int], Node] = {}
     layers = []
-    for i, sliding in enumerate(layer_kinds(c)):
+    for i, sliding in enumerate(kinds):
         key = mixer(c, width, i, sliding=sliding, own=i < first), inner * (2 if twice and i >= first else 1)
         if key not in made:
             made[key] = layer(c, width, *key)

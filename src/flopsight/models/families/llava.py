@@ -225,9 +225,10 @@ def gemma3(c: Config) -> Model:
         leaf("mm_soft_emb_norm", Norm(wide, kind="projector")),
         stream="vision_merged",
     )
-    return compose(
-        c, text_decoder(c, text), node, projector, streams=merged(seen, pool), notes=(SEEN, BOTH_WAYS)
-    )  # fmt: skip
+    # the class of ShieldGemma 2 declares an untied head and ties it all the same unless its text does not
+    tied = either_tied(c, text) if c.model_type == "shieldgemma2" else c.tied()
+    model = text_decoder(c, text)
+    return compose(c, model, node, projector, tied=tied, streams=merged(seen, pool), notes=(SEEN, BOTH_WAYS))
 
 
 def paligemma(c: Config) -> Model:

@@ -246,7 +246,9 @@ def nemotron_h(c: Config) -> Model:
     """Nemotron-H and Nemotron 3: every layer is one norm and one of Mamba-2, attention, MLP, experts."""
     width = c.int("hidden_size")
     types = pattern(c, ("layers_block_type", "layer_types"), "hybrid_override_pattern", [LINEAR, MOE, FULL, MLP])
-    c.ignore("num_hidden_layers", "attention_head_dim", "attention_bias", "sliding_window", *NEMOTRON_KEYS)
+    c.ignore(
+        "num_hidden_layers", "attention_head_dim", "time_step_rank", "attention_bias", "sliding_window", *NEMOTRON_KEYS
+    )
     norm = Norm(width)
     mixers = nemotron_mixers(c, width, types)
     layers = [block(leaf("norm", norm, place="pre"), mixers[kind], width=width, residuals=1) for kind in types]

@@ -41,7 +41,9 @@ def sliding_layers(c: Config) -> list[bool]:
 
 def attention(c: Config, width: int, *, slide: bool) -> Node:
     """Layers with a window have twice the key-value heads unless the file names another number, and sinks."""
+    # files of SGLang's form state the same window twice; the class takes the first of the two
     size = c.maybe("sliding_window_size")
+    c.ignore("sliding_window")
     size = size + 1 if size else c.maybe("sliding_window", least=0)
     base = gqa(c, width, Window(size) if slide and size else Causal(), output_bias=False)
     if slide:

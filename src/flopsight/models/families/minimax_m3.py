@@ -52,14 +52,15 @@ def indexer(c: Config, width: int) -> Node:
 
 def attention(c: Config, width: int, *, indexed: bool) -> Node:
     """Query and key normed by head; over chosen blocks where there is an indexer."""
+    normed = "head" if c.flag("use_qk_norm", default=True) else ""
     if not indexed:
-        return gqa(c, width, bias=False, qk_norm="head").node()
+        return gqa(c, width, bias=False, qk_norm=normed).node()
     size = setting(c, "index_block_size", "sparse_block_size")
     top = setting(c, "index_topk_blocks", "sparse_topk_blocks")
     c.ignore("index_local_blocks")
-    c.sub("sparse_attention_config").ignore("sparse_local_block")
+    c.sub("sparse_attention_config").ignore("sparse_local_block", "sparse_disable_index_value", "use_sparse_attention")
     mask = TopBlocks(size, top)
-    return gqa(c, width, mask, bias=False, qk_norm="head").node("self_attn", indexer(c, width))
+    return gqa(c, width, mask, bias=False, qk_norm=normed).node("self_attn", indexer(c, width))
 
 
 def fused_mlp(c: Config, width: int, inner: int, name: str = "mlp", kind: str = "mlp") -> Node:
@@ -72,11 +73,13 @@ def fused_mlp(c: Config, width: int, inner: int, name: str = "mlp", kind: str = 
 def decoder_layers(c: Config) -> list[Node]:
     """The layers of the text decoder, for the model of text alone and for the one that also sees."""
     width = c.int("hidden_size")
-    experts = routed(c, width, c.int("intermediate_size"), count=("num_local_experts", "num_experts"))
+    each = c.maybe("moe_intermediate_size") or c.int("intermediate_size")
+    experts = routed(c, width, each, count=("num_local_experts", "num_experts"))
     inner = c.int("shared_intermediate_size", least=0)
     beside = fused_mlp(c, width, inner, "shared_experts", "shared_experts") if inner else None
-    c.ignore("n_shared_experts")
-    sparse = moe(experts, shared=beside, extra=(correction(experts.experts),))
+    c.ignore("n_shared_experts", "use_gemma_norm", "intermediate_size")
+    bias = (correction(experts.experts),) if c.flag("use_routing_bias", default=True) else ()
+    sparse = moe(experts, shared=beside, extra=bias)
     ffns = alternate(sparse_layers(c), sparse, lambda: fused_mlp(c, width, c.int("dense_intermediate_size")))
     chosen = indexed_layers(c)
     mixers = {one: attention(c, width, indexed=one) for one in set(chosen)}

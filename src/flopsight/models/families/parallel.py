@@ -58,6 +58,7 @@ def phi3(c: Config) -> Model:
     """Phi-3 and Phi-4: one matrix for query, key and value, one for gate and up; a window in some sizes."""
     width, norm = c.int("hidden_size"), Norm(c.int("hidden_size"))
     mixer = gqa(c, width, window(c), fused="qkv_proj")
+    c.ignore("full_attn_mod", "interpolate_factor")
     ffn = gated_mlp(
         width, c.int("intermediate_size"), fused="gate_up_proj", activate=c.word("hidden_act", default="silu")
     )

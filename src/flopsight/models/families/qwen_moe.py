@@ -66,6 +66,7 @@ def assemble(c: Config, width: int, mixers: list[Node], kinds: list[bool], ffn: 
     ffns = alternate(kinds, ffn, lambda: dense_mlp(c, width))
     if all(kinds):
         c.ignore("intermediate_size")
+    c.ignore("use_qk_norm")
     layers = [pre_norm_layer(Norm(width), m, f) for m, f in zip(mixers, ffns, strict=True)]
     return lm(c, layers, width)
 

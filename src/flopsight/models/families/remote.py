@@ -11,7 +11,8 @@ from typing import Any
 from flopsight.models.blocks.attention import Attention
 from flopsight.models.blocks.decoder import block, pre_norm_layer
 from flopsight.models.blocks.layers import parallel_layer
-from flopsight.models.blocks.mlp import gated_mlp, plain_mlp
+from flopsight.models.blocks.mlp import gated_mlp, moe, plain_mlp
+from flopsight.models.blocks.routed import routed
 from flopsight.models.config import Config
 from flopsight.models.families.dense import decoder, divided, gqa, mha, rotary
 from flopsight.models.families.llama import layer_masks
@@ -82,10 +83,11 @@ def minicpm(c: Config) -> Model:
     """MiniCPM: Llama with multipliers, tied unless the file says otherwise."""
     width, norm = c.int("hidden_size"), Norm(c.int("hidden_size"))
     bias = c.flag("attention_bias", default=False)
-    layer = pre_norm_layer(norm, gqa(c, width, biases=(bias,) * 4).node(), gated(c, width))
-    unknown = []
+    ffn = gated(c, width)
     if c.maybe("num_experts", least=0):
-        unknown.append("num_experts: MiniCPM's experts are not counted")
+        ffn = moe(routed(c, width, c.int("intermediate_size")))
+    layer = pre_norm_layer(norm, gqa(c, width, biases=(bias,) * 4).node(), ffn)
+    unknown = []
     if c.get("sparse_config", default=None):
         unknown.append("sparse_config: block-sparse attention is counted as dense")
     return decoder(c, [layer] * c.layers(), norm, tied=c.tied(), unknown=tuple(unknown))
@@ -188,6 +190,7 @@ def phi3small(c: Config) -> Model:
     )
     sparse = ("blocksparse_block_size", "blocksparse_num_local_blocks", "blocksparse_vert_stride")
     c.ignore(*sparse, "blocksparse_triton_kernel_block_size", "blocksparse_homo_head_pattern", "gegelu_limit")
+    c.ignore("gegelu_pad_to_256", "pad_sequence_to_multiple_of_64")
     dense = c.maybe("dense_attention_every_n_layers", least=0)
     unknown = () if dense == 1 else ("blocksparse_*: block-sparse attention is counted as dense",)
     layers = [pre_norm_layer(norm, mixer.node(), ffn)] * c.layers()

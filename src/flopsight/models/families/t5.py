@@ -33,7 +33,7 @@ class Sizes:
 
 def sizes(c: Config) -> Sizes:
     """Read the T5 keys; `feed_forward_proj` is "relu" or "gated-gelu"."""
-    c.ignore("relative_attention_max_distance", "is_gated_act", "dense_act_fn")
+    c.ignore("relative_attention_max_distance", "is_gated_act", "dense_act_fn", "n_positions")
     parts = c.word("feed_forward_proj", default="relu").split("-")
     if len(parts) > 2 or (len(parts) == 2 and parts[0] != "gated"):
         raise c.fail("feed_forward_proj", "-".join(parts), "an activation, or gated- and an activation")
