@@ -21,6 +21,16 @@ TRUTH = json.loads((pathlib.Path(__file__).parent.parent / "data" / "truth.json"
 # where the oracle's breakdown follows the name of a tensor instead of its use: {name: (moves, reason)}; a move is
 # (kind we give, kind the oracle gives, parameters), and undoing the moves must give the oracle's breakdown exactly
 BREAKDOWN_FAULTS = {
+    "gemma-3n-e4b": (
+        [
+            ("other", "embedding", 3 * 2048 * 2048),
+            ("other", "mlp", 3 * 2048 * 2048),
+            ("other", "mixer", 35 * (2048 + 4 * 4)),
+            ("other", "router", 35 * 4 * 2048),
+            ("norm", "router", 35 * 2048),
+        ],
+        "alternating updates are one thing; their names hold unembed, up_proj (in altup_projections), router, correct",
+    ),
     "modernbert-base": ([("lm_head", "other", 50368)], "decoder.bias is the bias of the head"),
     "nemotron-3-ultra-550b-a55b": (
         [("experts", "mixer", 1610612736)],
