@@ -57,6 +57,12 @@ def either_tied(c: Config, text: Config) -> bool:
     return c.tied() or text.flag("tie_word_embeddings", default=False)
 
 
+def leftovers(c: Config) -> None:
+    """Keys that old files repeat in every nested config and that only the top level, or none, decides."""
+    for child in c.children.values():
+        child.ignore("tie_word_embeddings", "model_type", "cross_attention_hidden_size", "use_cache")
+
+
 def compose(
     c: Config,
     text: Model,
@@ -70,6 +76,7 @@ def compose(
 ) -> Model:
     """The text decoder under `prefix.name`, with towers and projectors as its neighbours; the head at the top."""
     tied = c.tied() if tied is None else tied
+    leftovers(c)
     body, *heads = text.root.children
     inner = branch(prefix, *children, replace(body, name=name))
     root = branch("", inner, *(retied(node, tied) for node in heads))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from flopsight.expr import Number, minimum
 from flopsight.models.blocks.attention import Attention
-from flopsight.models.blocks.composite import SEEN, merged, per_picture, text_decoder
+from flopsight.models.blocks.composite import SEEN, leftovers, merged, per_picture, text_decoder
 from flopsight.models.blocks.decoder import block, head_nodes, pre_norm_layer
 from flopsight.models.blocks.mlp import gated_mlp
 from flopsight.models.blocks.towers import llama4_tower, mllama_tower
@@ -86,7 +86,7 @@ def mllama(c: Config) -> Model:
     width, vocab = text.int("hidden_size"), text.int("vocab_size")
     tower, seen = mllama_tower(vision)
     vision.ignore("intermediate_layers_indices")
-    text.tied()
+    leftovers(c)
     projector = Linear("projector", vision.int("vision_output_dim"), width, True)
     body = branch(
         "language_model",
@@ -118,6 +118,7 @@ def llama4(c: Config) -> Model:
         replace(model.root, name="language_model"),
     )  # fmt: skip
     c.ignore("tie_word_embeddings")
+    leftovers(c)
     return replace(
         model, family=c.model_type, root=root, streams={**model.streams, **merged(seen, side)},
         notes=(*model.notes, SEEN, "A picture is one tile; one cut into n tiles counts as n + 1 pictures."),
