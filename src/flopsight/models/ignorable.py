@@ -7,7 +7,8 @@ from typing import Any
 
 _PATTERNS = (
     # tokens, generation and labels
-    r".*token_(id|ids|index)", r".*_token", r"tokenizer.*", r"max_tokenizer_truncation", r"(bad|suppress|begin_suppress|forced).*", r"pruned_heads",
+    r".*token_(id|ids|index)", r".*_token", r"tokenizer.*", r"max_tokenizer_truncation",
+    r"(bad|suppress|begin_suppress|forced).*", r"pruned_heads",
     r"(id2label|label2id|label_names|task_specific_params|problem_type|finetuning_task|prefix|summary_.*|n_special)",
     r"(min_length|max_length|length_penalty|early_stopping|no_repeat.*|encoder_no_repeat.*|num_beam.*|num_return.*)",
     r"(do_sample|temperature|top_k|top_p|typical_p|repetition_penalty|diversity_penalty|exponential_decay.*|max_new.*)",

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from flopsight.errors import BadConfig, FlopsightError, UnknownModel
+from flopsight.models.blocks.written import as_written
 from flopsight.models.config import Config, class_defaults
 from flopsight.models.families import family, known, strangers
 from flopsight.models.ignorable import ignorable
@@ -132,7 +133,7 @@ def build(raw: dict[str, Any], name: str, where: str) -> Model:
     if builder is None:
         return _unknown_family(raw, model_type, name, where)
     config = Config(raw, model_type, where)
-    model = _built(builder, config, where)
+    model = as_written(_built(builder, config, where), config)
     unread = [f"config key {key} = {_short(config, key)} was not understood" for key in config.unread(ignorable)]
     return replace(
         model,
