@@ -58,6 +58,7 @@ def heads_of(c: Config, index: int, *, sliding: bool, one_kv: bool) -> tuple[int
     own = c.get("per_layer_config", default=None)
     kv, e = c.int("num_key_value_heads"), c.int("head_dim")
     if isinstance(own, Mapping):
+        c.ignore("global_head_dim", "num_global_key_value_heads")
         given: Any = own.get(str(index), {})
         layer = Config({"num_key_value_heads": kv, "head_dim": e, **given}, "", c.where, parent="per_layer_config")
         return layer.int("num_key_value_heads"), layer.int("head_dim")
