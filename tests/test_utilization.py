@@ -16,7 +16,8 @@ def test_both_sides_are_in_the_answer():
 
 def test_hfu_counts_recompute_and_mfu_does_not():
     plain, again = (
-        flopsight.mfu("llama-3-8b", tokens_per_s=24000, on="8xh100-sxm", seq=8192, recompute=r) for r in ("none", "full")
+        flopsight.mfu("llama-3-8b", tokens_per_s=24000, on="8xh100-sxm", seq=8192, recompute=r)
+        for r in ("none", "full")
     )
     assert plain.mfu.ratio == again.mfu.ratio
     assert again.hfu.ratio > 1.25 * plain.hfu.ratio

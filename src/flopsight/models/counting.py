@@ -12,7 +12,6 @@ from flopsight.models.tree import Leaf
 from flopsight.parts.part import Part
 from flopsight.workload import Work, Workload
 
-
 SOFTMAX = ("scores", "mix", "position scores", "index scores", "traced")
 """Names that cores of softmax attention give their ops; a recurrence has others."""
 

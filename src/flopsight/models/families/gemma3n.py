@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flopsight.models.blocks.attention import Attention
-from flopsight.models.blocks.composite import compose, text_decoder
 from flopsight.models.blocks.decoder import block, causal_lm
 from flopsight.models.blocks.mlp import act
 from flopsight.models.blocks.shared_kv import (
@@ -19,6 +18,7 @@ from flopsight.models.blocks.shared_kv import (
     tail_stream,
 )
 from flopsight.models.config import Config
+from flopsight.models.families.composite import compose, text_decoder
 from flopsight.models.families.dense import every
 from flopsight.models.tree import Model, Node, branch, leaf, stack
 from flopsight.parts.altup import AltUpMix

@@ -8,7 +8,6 @@ from typing import Any
 
 from flopsight.expr import Number
 from flopsight.models.blocks.attention import Attention
-from flopsight.models.blocks.composite import SEEN, compose, per_picture, text_decoder
 from flopsight.models.blocks.conformer import clipped, conformer_tower, sound_streams
 from flopsight.models.blocks.decoder import block, causal_lm
 from flopsight.models.blocks.mlp import act, gated_mlp
@@ -25,6 +24,7 @@ from flopsight.models.blocks.shared_kv import (
 )
 from flopsight.models.blocks.vision import Picture
 from flopsight.models.config import Config
+from flopsight.models.families.composite import SEEN, compose, per_picture, text_decoder
 from flopsight.models.tree import Model, Node, StreamRule, branch, leaf, stack
 from flopsight.parts.averaging import SquareAverage
 from flopsight.parts.linear import Buffer, Linear, Parameter

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flopsight.models.blocks.composite import SEEN, compose, either_tied, merged, text_decoder
 from flopsight.models.blocks.layers import sandwich_layer
 from flopsight.models.blocks.merged_vision import Merging, any_size, patch_embed, tower_dims
 from flopsight.models.blocks.mlp import act, gated_mlp
 from flopsight.models.blocks.vision import pair
 from flopsight.models.config import Config
+from flopsight.models.families.composite import SEEN, compose, either_tied, merged, text_decoder
 from flopsight.models.families.dense import decoder, gqa
 from flopsight.models.families.glm_moe import glm4_moe
 from flopsight.models.tree import Model, Node, branch, leaf

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from flopsight.models.blocks.composite import HEARD, compose, nested, text_decoder
 from flopsight.models.blocks.mlp import act
 from flopsight.models.blocks.shared_kv import renamed_kind
 from flopsight.models.blocks.vision import beside_text
 from flopsight.models.config import Config
 from flopsight.models.families.bart import side, stage
+from flopsight.models.families.composite import HEARD, compose, nested, text_decoder
 from flopsight.models.tree import Model, Node, StreamRule, branch, leaf
 from flopsight.parts.conv import Conv
 from flopsight.parts.linear import Embedding, Linear

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from flopsight.models.blocks.attention import Attention
-from flopsight.models.blocks.composite import SEEN, compose, merged, nested, text_decoder
 from flopsight.models.blocks.decoder import block
 from flopsight.models.blocks.mlp import act, gated_mlp
 from flopsight.models.blocks.shared_kv import renamed_kind
 from flopsight.models.blocks.towers import idefics_tower
 from flopsight.models.blocks.vision import Picture, beside_text
 from flopsight.models.config import Config
+from flopsight.models.families.composite import SEEN, compose, merged, nested, text_decoder
 from flopsight.models.families.llava import TILES
 from flopsight.models.tree import Model, Node, StreamRule, branch, leaf, stack
 from flopsight.parts.linear import Linear, Parameter

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from flopsight.expr import Number, minimum
 from flopsight.models.blocks.attention import Attention
-from flopsight.models.blocks.composite import SEEN, leftovers, merged, per_picture, text_decoder
 from flopsight.models.blocks.decoder import block, head_nodes, pre_norm_layer
 from flopsight.models.blocks.mlp import gated_mlp
 from flopsight.models.blocks.towers import llama4_tower, mllama_tower
 from flopsight.models.blocks.vision import Picture, beside_text
 from flopsight.models.config import Config
+from flopsight.models.families.composite import SEEN, leftovers, merged, per_picture, text_decoder
 from flopsight.models.families.dense import divided
 from flopsight.models.tree import STREAMS, Model, Node, StreamRule, branch, leaf, stack
 from flopsight.parts.cross import CrossCore

@@ -8,11 +8,11 @@ from math import isqrt
 from typing import Any
 
 from flopsight.expr import Number
-from flopsight.models.blocks.composite import SEEN, compose, either_tied, merged, nested, per_picture, text_decoder
 from flopsight.models.blocks.mlp import act
 from flopsight.models.blocks.towers import tower
 from flopsight.models.blocks.vision import Picture
 from flopsight.models.config import Config
+from flopsight.models.families.composite import SEEN, compose, either_tied, merged, nested, per_picture, text_decoder
 from flopsight.models.tree import Model, Node, StreamRule, branch, leaf
 from flopsight.parts.attention import AttentionCore
 from flopsight.parts.linear import Linear, Parameter

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from flopsight.models.blocks.composite import SEEN, compose, either_tied, flat_text, merged, text_decoder
 from flopsight.models.blocks.merged_vision import UNSIZED, Merging, qwen2_5_tower, qwen2_tower, qwen3_tower
 from flopsight.models.config import Config
+from flopsight.models.families.composite import SEEN, compose, either_tied, flat_text, merged, text_decoder
 from flopsight.models.families.dense import divided
 from flopsight.models.families.llama import decoder, layer_masks
 from flopsight.models.families.qwen_moe import qwen3_moe
