@@ -15,7 +15,6 @@ FAULTS = {
         {f"model.layers.{i}.mlp.experts.gate_up_proj" for i in range(28)},
         "transformers gives the zero experts gate and up matrices that nothing multiplies",
     ),
-    "modernbert-base": (set(), ""),
 }
 # what this machine's transformers cannot build
 CANNOT = {"gemma-3n-e4b": "its vision tower needs timm"}
