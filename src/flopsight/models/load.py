@@ -60,8 +60,11 @@ def bundled() -> tuple[str, ...]:
 
 def _config(source: Source) -> Model:
     from flopsight.models.checkpoint import with_checkpoint
+    from flopsight.models.sources import quantization_beside
 
     model = build(read_config(str(source.path)), source.name, str(source.path))
+    if model.quantization is None and source.path is not None:
+        model = replace(model, quantization=quantization_beside(source.path))
     return with_checkpoint(model, source.weights) if source.weights else model
 
 

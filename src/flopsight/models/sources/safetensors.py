@@ -286,6 +286,13 @@ def _no_name_twice(tensors: Iterable[StoredTensor]) -> tuple[StoredTensor, ...]:
     return tuple(seen.values())
 
 
+def quantization_beside(config: Path) -> Mapping[str, Any] | None:
+    """What ModelOpt wrote beside a config.json, if it did."""
+    root = config.parent
+    there = config.name == "config.json" and (root / QUANT_FILE).is_file()
+    return _quantization(root) if there else None
+
+
 def _quantization(root: Path) -> Mapping[str, Any]:
     """ModelOpt's hf_quant_config.json: the object under `quantization` (quant_algo, exclude_modules, ...)."""
     whole = read_config(_inside(root, QUANT_FILE))
