@@ -103,6 +103,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "cohere2_vision", "gemma3", "shieldgemma2", "paligemma",
     ),
     "glm_vl": ("glm4v", "glm4v_moe", "glm46v", "glm_ocr", "glm4v_text", "glm4v_moe_text", "glm_ocr_text"),
+    "routed_vl": ("kimi_k25", "kimi_vl", "minimax_m3_vl"),
     "llama_vision": ("mllama", "llama4"),
     "idefics": ("idefics2", "idefics3", "smolvlm"),
     "hearing": ("voxtral", "qwen2_audio"),
