@@ -57,10 +57,18 @@ def either_tied(c: Config, text: Config) -> bool:
     return c.tied() or text.flag("tie_word_embeddings", default=False)
 
 
+NESTED = (
+    "tie_word_embeddings", "model_type", "cross_attention_hidden_size", "use_cache", "is_composition",
+    "num_image_tokens", "num_positions",
+)  # fmt: skip
+TOP = ("vocab_size", "hidden_size", "num_hidden_layers", "is_composition", "image_seq_length")
+
+
 def leftovers(c: Config) -> None:
-    """Keys that old files repeat in every nested config and that only the top level, or none, decides."""
+    """Keys that old files repeat in every nested config, or at the top for the nested ones, and that decide nothing."""
+    c.ignore(*TOP)
     for child in c.children.values():
-        child.ignore("tie_word_embeddings", "model_type", "cross_attention_hidden_size", "use_cache")
+        child.ignore(*NESTED)
 
 
 def compose(

@@ -25,6 +25,7 @@ def idefics3(c: Config) -> Model:
     text = nested(c, "text_config", usual={"model_type": "llama"})
     node, seen = idefics_tower(vision)
     vision.ignore("size", "max_image_size", "use_base_siglip")
+    text.ignore("perceiver_config", "use_resampler", "qk_layer_norms", "pixel_shuffle_factor")
     side = c.int("scale_factor")
     if min(seen.grid()) < side:
         raise c.fail("scale_factor", side, f"at most {min(seen.grid())}, the patches along a side")
