@@ -186,8 +186,8 @@ def _experts(full_name: str, tensor: Tensor, part: Experts) -> list[Matrix]:
 
 
 _RENAMED = (
-    ("model.language_model.", "language_model.model."), ("model.language_model.", "model."),
-    ("model.language_model.", "language_model."), ("model.visual.", "visual."),
+    ("model.layers.", "backbone.layers."), ("model.language_model.", "language_model.model."),
+    ("model.language_model.", "model."), ("model.language_model.", "language_model."), ("model.visual.", "visual."),
     ("model.vision_tower.", "vision_tower."), ("model.vision_tower.", "vision_model."),
     ("model.multi_modal_projector.", "multi_modal_projector."), ("lm_head", "language_model.lm_head"),
     (".mlp.experts", ".block_sparse_moe.experts"), (".mlp.gate", ".block_sparse_moe.gate"),
@@ -198,6 +198,6 @@ _RENAMED = (
 
 def module_names(path: str) -> tuple[str, ...]:
     """The module's own name and the names older checkpoints may give it."""
-    first = [path, *(path.replace(new, old, 1) for new, old in _RENAMED[:8] if path.startswith(new))]
-    every = [*first, *(one.replace(new, old, 1) for one in first for new, old in _RENAMED[8:] if new in one)]
+    first = [path, *(path.replace(new, old, 1) for new, old in _RENAMED[:9] if path.startswith(new))]
+    every = [*first, *(one.replace(new, old, 1) for one in first for new, old in _RENAMED[9:] if new in one)]
     return tuple(dict.fromkeys(every))
