@@ -128,7 +128,10 @@ def _class(transformers: Any, kept: dict[str, Any], config: Any) -> Any:
     if names and isinstance(names[0], str) and names[0] in dir(transformers):
         return getattr(transformers, names[0])
     auto = importlib.import_module("transformers.models.auto.modeling_auto")
-    for mapping in (auto.MODEL_FOR_CAUSAL_LM_MAPPING, auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING, auto.MODEL_MAPPING):
+    for mapping in (
+        auto.MODEL_FOR_CAUSAL_LM_MAPPING, auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+        auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING, auto.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING, auto.MODEL_MAPPING,
+    ):  # fmt: skip
         if type(config) in mapping:
             found = mapping[type(config)]
             return found[0] if isinstance(found, tuple) else found

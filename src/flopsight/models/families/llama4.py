@@ -22,7 +22,8 @@ def rotated(c: Config) -> list[bool]:
     listed = c.ints("no_rope_layers")
     if listed and len(listed) != count:
         raise c.fail("no_rope_layers", list(listed), f"a list of {count} zeros and ones")
-    every = c.int("no_rope_layer_interval", default=4)
+    every = c.int("no_rope_layer_interval", "nope_layer_interval", default=4)
+    c.ignore("nope_layer_interval", "for_llm_compressor")
     return [bool(x) for x in listed] if listed else [(i + 1) % every != 0 for i in range(count)]
 
 

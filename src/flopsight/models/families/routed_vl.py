@@ -69,6 +69,7 @@ def kimi_projector(name: str, wide: int, side: int, width: int, names: tuple[str
 
 def kimi_k25(c: Config) -> Model:
     """Kimi K2.5: MoonViT with separate query, key and value, before DeepSeek-V3's decoder."""
+    c.ignore("use_unified_vision_chunk")
     vision, text = c.sub("vision_config", "kimi_k25_vision"), c.sub("text_config")
     d, side = moonvit_dims(vision), square_side(vision)
     seen, table = moonvit_picture(vision, side)
@@ -114,13 +115,18 @@ def kimi_vl(c: Config) -> Model:
 def minimax_m3_vl(c: Config) -> Model:
     """MiniMax M3: CLIP-like layers on pictures of any size, a projector on patches and one on squares of them."""
     vision, text = c.sub("vision_config", "minimax_m3_vl_vision"), c.sub("text_config", "minimax_m3_vl_text")
-    width, wide, side = text.int("hidden_size"), vision.int("hidden_size"), vision.int("spatial_merge_size")
+    packing = vision.sub("img_token_compression_config")
+    c.ignore("img_token_compression_config", "multimodal_projector_bias")
+    vision.ignore("projection_dim", "vocab_size", "vision_segment_max_frames")
+    side = packing.maybe("spatial_merge_size") or vision.int("spatial_merge_size")
+    width, wide = text.int("hidden_size"), vision.int("hidden_size")
     heads = vision.heads(wide)
     d = Dims(wide, heads, vision.int("intermediate_size"), vision.layers(), vision.word("hidden_act"), "vision")
     seen = any_size(vision, side, pair(vision, "image_size")[0])
     mixer = d.attention(OUT_PROJ, (True,) * 4, rotary=True).node()
     layer = tower_layer(d, d.norm(), mixer, d.mlp(), norms=("layer_norm1", "layer_norm2"))
-    kernel = (vision.int("temporal_patch_size"), *pair(vision, "patch_size"))
+    frames = packing.maybe("temporal_patch_size") or vision.int("temporal_patch_size")
+    kernel = (frames, *pair(vision, "patch_size"))
     tower = branch(
         "vision_tower",
         branch("embeddings", leaf("proj", Conv("vision", vision.int("num_channels"), wide, kernel, False))),
