@@ -91,6 +91,12 @@ def test_a_callable_is_traced_and_agrees_with_the_formula():
     assert traced.params.total == formula.params.total
     assert traced.flops.full_square == formula.flops.full_square
     assert traced.params.by_kind == formula.params.by_kind
+    # a trace sees neither caches nor vector work, and not seeing is not zero
+    assert traced.bytes.kv_per_token is None
+    assert traced.flops.elementwise is None
+    decode = flopsight.mfu("tests.count.modules:tiny_llama", tokens_per_s=1, on="h200", phase="decode", past=8)
+    assert decode.mbu is None
+    assert "not known" in decode.mbu_unknown
 
 
 def test_a_callable_may_say_what_its_forward_takes():

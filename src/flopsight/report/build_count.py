@@ -123,17 +123,23 @@ def _flops(book: Ledger, rows: tuple[Row, ...], total: Cost, w: Workload, mask: 
     return Flops(
         required=total.required, full_square=total.full, executed=total.executed,
         per_token=getattr(total, column) / book.tokens(w), weights=parts[0], attention=parts[1],
-        recurrence=parts[2], elementwise=total.elementwise,
+        recurrence=parts[2],
+        elementwise=total.elementwise if book.model.confidence == "formula" else None,
     )  # fmt: skip
 
 
 def _bytes(book: Ledger, stored: Weights, total: Cost, w: Workload, cache: DType) -> Bytes:
-    kept = w.batch * book.cache_elements(w.past + w.seq)
-    return Bytes(
-        weights=stored.total, by_dtype=stored.by_dtype, kv_per_token=cache.stored_bytes(book.cache_per_token),
-        state_per_sequence=cache.stored_bytes(book.cache_fixed), kv_at_context=cache.stored_bytes(kept),
-        cache_dtype=cache.name, activations_moved=2 * (total.reads + total.writes),
+    found = Bytes(
+        weights=stored.total, by_dtype=stored.by_dtype, kv_per_token=None, state_per_sequence=None, kv_at_context=None,
+        cache_dtype=cache.name, activations_moved=None,
     )  # fmt: skip
+    # a trace sees neither caches nor vector work, and not seeing is not zero
+    if book.model.confidence == "formula":
+        found.kv_per_token = cache.stored_bytes(book.cache_per_token)
+        found.state_per_sequence = cache.stored_bytes(book.cache_fixed)
+        found.kv_at_context = cache.stored_bytes(w.batch * book.cache_elements(w.past + w.seq))
+        found.activations_moved = 2 * (total.reads + total.writes)
+    return found
 
 
 def _part(b: Branch, book: Ledger, stored: Weights, w: Workload, mask: Mask, total: Cost, verbose: bool) -> PartRow:

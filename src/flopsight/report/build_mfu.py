@@ -80,6 +80,8 @@ def _mbu(
     bandwidth, stored = bandwidth_of(node, basis), weights_of(book)
     if isinstance(bandwidth, Unknown):
         return bandwidth
+    if book.model.confidence != "formula":
+        return Unknown("the cache of a model counted from traced modules is not known")
     if stored.total is None:
         return Unknown("the stored size of some weights is not known")
     cache = cache_format(book.model, stored, cache_dtype)

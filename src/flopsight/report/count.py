@@ -64,7 +64,8 @@ class Flops(msgspec.Struct, kw_only=True):
     weights: int
     attention: int
     recurrence: int
-    elementwise: int
+    elementwise: int | None
+    """null where only matrix work is known (a model counted from traced modules)."""
 
 
 class Bytes(msgspec.Struct, kw_only=True):
@@ -72,14 +73,14 @@ class Bytes(msgspec.Struct, kw_only=True):
 
     weights: int | None
     by_dtype: dict[str, int]
-    kv_per_token: int
+    kv_per_token: int | None
     """Added by one more token of one sequence while no window is full."""
-    state_per_sequence: int
+    state_per_sequence: int | None
     """Recurrent state and convolution tails, which do not grow."""
-    kv_at_context: int
+    kv_at_context: int | None
     """Cache and state of the whole batch after this workload, windows applied."""
     cache_dtype: str
-    activations_moved: int
+    activations_moved: int | None
     """Read and written by every op as if nothing were fused; an upper bound."""
 
 

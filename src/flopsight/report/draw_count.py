@@ -79,15 +79,15 @@ def draw(r: CountResult, width: int) -> Any:
 def _memory_line(r: CountResult) -> str:
     weights = numbers.both_sizes(r.bytes.weights) if r.bytes.weights is not None else "of unknown size"
     line = f"Weights {weights} in {_formats(r)}"
+    if r.bytes.kv_per_token is None:
+        return line + "; caches and vector work are not known."
     if r.bytes.kv_per_token:
         line += f"; KV cache {numbers.size(r.bytes.kv_per_token)} a token in {r.bytes.cache_dtype}"
     if r.bytes.state_per_sequence:
         line += f"; state {numbers.size(r.bytes.state_per_sequence)} a sequence"
-    return (
-        line + "."
-        if r.flops is None
-        else line + f"; vector work {numbers.flop(r.flops.elementwise / r.workload.tokens)} a token."
-    )
+    if r.flops is not None and r.flops.elementwise is not None:
+        line += f"; vector work {numbers.flop(r.flops.elementwise / r.workload.tokens)} a token"
+    return line + "."
 
 
 def _formats(r: CountResult) -> str:
