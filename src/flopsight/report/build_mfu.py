@@ -38,6 +38,9 @@ def build(
     if model.no_flops:
         raise UsageError(f"No utilization can be given for {model.name}: {model.no_flops}.")
     chosen, book = _chosen(name, workload), ledger(model)
+    traced = model.confidence != "formula"
+    if traced and chosen.name != "exact":
+        raise UsageError(f"{model.name} is counted from traced modules, which other conventions say nothing about.")
     check(book, workload)
     peak, seen = peak_of(node, dtype, basis), view(ledger(model), workload, recompute)
     per_token = chosen.per_token(seen)
@@ -57,7 +60,7 @@ def build(
         recompute=recompute, tokens_per_s=tokens_per_s, convention=chosen.name, flops_per_token=float(per_token),
         executed_per_token=float(seen.executed), peak=_peak(node, peak, dtype, basis), mfu=_row(mfu), hfu=_row(hfu),
         mbu=None if isinstance(mbu, Unknown) else _row(mbu), mbu_unknown=mbu.why if isinstance(mbu, Unknown) else "",
-        conventions=_others(seen, tokens_per_s, float(peak.value), node.count), unknown=list(model.unknown),
+        conventions=[] if traced else _others(seen, tokens_per_s, float(peak.value), node.count), unknown=list(model.unknown),
         notes=list(model.notes), next=f"flopsight count {model.name} --phase {workload.phase} -v",
     )  # fmt: skip
 

@@ -99,7 +99,10 @@ def draw(r: MfuResult) -> Any:
 
     yield Text(r.headline(), style="bold")
     yield _shares(r)
-    yield _conventions(r)
+    if r.conventions:
+        yield _conventions(r)
+    if r.mbu is None and r.phase == "decode":
+        yield Text(f"MBU: {r.mbu_unknown}", style="yellow")
     yield Text(_peak_line(r.peak), style="dim")
     for line in [s.note for s in (r.mfu, r.hfu, r.mbu) if s and s.note] + r.notes:
         yield Text(f"Note: {line}", style="dim")
