@@ -78,12 +78,12 @@ class MfuResult(Result, kw_only=True):
         """The answer in a sentence."""
         p, each = self.peak, self.mfu.done_per_s / self.peak.count
         text = (
-            f"MFU {self.mfu.ratio:.1%}: {self.model} does {numbers.flop(self.flops_per_token)} a token, so "
-            f"{self.tokens_per_s:,.6g} tokens/s are {each / 1e12:,.1f} TFLOP/s on each of {p.count} x {p.device}, "
-            f"of {p.flops_per_s / p.count / 1e12:,.1f} ({p.dtype} dense, {p.basis})."
+            f"MFU {_percent(self.mfu.ratio)}: {self.model} does {numbers.flop(self.flops_per_token)} a token, so "
+            f"{self.tokens_per_s:,.6g} tokens/s are {numbers.format_si(each, 'FLOP/s')} on each of {p.count} x "
+            f"{p.device}, of {numbers.format_si(p.flops_per_s / p.count, 'FLOP/s')} ({p.dtype} dense, {p.basis})."
         )
-        text += f" HFU {self.hfu.ratio:.1%}."
-        return text + (f" MBU {self.mbu.ratio:.1%}." if self.mbu else "")
+        text += f" HFU {_percent(self.hfu.ratio)}."
+        return text + (f" MBU {_percent(self.mbu.ratio)}." if self.mbu else "")
 
     def __repr__(self) -> str:
         return self.headline()
@@ -91,6 +91,11 @@ class MfuResult(Result, kw_only=True):
     def __rich_console__(self, console: Any, options: Any) -> Any:
         """The answer, the shares, the table of conventions, the method."""
         yield from draw(self)
+
+
+def _percent(ratio: float) -> str:
+    """One decimal, or two digits below one percent."""
+    return f"{ratio:.1%}" if ratio >= 0.01 or not ratio else f"{100 * ratio:.2g}%"
 
 
 def draw(r: MfuResult) -> Any:
