@@ -60,7 +60,8 @@ def build(
         recompute=recompute, tokens_per_s=tokens_per_s, convention=chosen.name, flops_per_token=float(per_token),
         executed_per_token=float(seen.executed), peak=_peak(node, peak, dtype, basis), mfu=_row(mfu), hfu=_row(hfu),
         mbu=None if isinstance(mbu, Unknown) else _row(mbu), mbu_unknown=mbu.why if isinstance(mbu, Unknown) else "",
-        conventions=[] if traced else _others(seen, tokens_per_s, float(peak.value), node.count), unknown=list(model.unknown),
+        conventions=[] if traced else _others(seen, tokens_per_s, float(peak.value), node.count),
+        unknown=list(model.unknown),
         notes=list(model.notes), next=f"flopsight count {model.name} --phase {workload.phase} -v",
     )  # fmt: skip
 
