@@ -13,7 +13,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 Number: TypeAlias = Any
 """An int, a numpy integer array, or an Expr. Python's type system has no word for "closed under + - *"."""
@@ -357,10 +357,3 @@ def _atom_bound(n: Expr, tops: Mapping[str, int], memo: dict[Expr, int]) -> int:
             # the arguments themselves must be representable too, so take the largest of them
             memo[n] = max(_bound(arg, tops, memo) for arg in n.args)
     return memo[n]
-
-
-def int64_array(values: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """A numpy int64 array from anything array-like; convenience for sweeps."""
-    import numpy as np
-
-    return np.asarray(values, dtype=np.int64)

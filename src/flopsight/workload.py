@@ -7,7 +7,7 @@ array or a symbol.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from flopsight.errors import UsageError
@@ -89,13 +89,3 @@ def _check(name: str, value: Number, least: int) -> None:
         raise UsageError(f"{name} is a whole number of at least {least}; got {value!r}.")
     if isinstance(value, int) and not least <= value <= LARGEST:
         raise UsageError(f"{name} is a whole number from {least} to 2^53; got {value}.")
-
-
-@dataclass(frozen=True, slots=True)
-class Streams:
-    """The streams of one workload, by name; a part reads the one its place in the tree names."""
-
-    works: dict[str, Work] = field(default_factory=dict)
-
-    def __getitem__(self, name: str) -> Work:
-        return self.works[name]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from flopsight.cost import Recompute
+from flopsight.models.counting import split
 from flopsight.models.ledger import Ledger
 from flopsight.models.tree import Leaf
 from flopsight.parts.attention import AttentionCore
@@ -13,8 +14,6 @@ from flopsight.parts.linear import Embedding, Linear
 from flopsight.parts.mla import LatentCore
 from flopsight.parts.moe import Experts
 from flopsight.workload import Workload
-
-MATRIX_KINDS = ("router", "lm_head")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +157,6 @@ def _layer(one: Leaf) -> Layer:
 
 
 def _exact(book: Ledger, w: Workload) -> dict[str, Fraction]:
-    from flopsight.models.counting import split
-
     tokens = book.tokens(w)
     names = ("weights", "attention", "recurrence")
     parts = split(book, book.rows(w), w)

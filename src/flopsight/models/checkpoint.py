@@ -30,7 +30,7 @@ def _with_unlisted(model: Model, found: Checkpoint) -> Model:
     return replace(model, unknown=(*model.unknown, f"{len(found.unlisted)} tensors are not in the index ({names} ...)"))
 
 
-def with_stored(model: Model, tensors: tuple[StoredTensor, ...], *, names_agree: bool = True) -> Model:
+def with_stored(model: Model, tensors: tuple[StoredTensor, ...]) -> Model:
     """The model with a checkpoint's tensors; a difference in the number of values is said."""
     told = _difference(model, tensors)
     return replace(model, stored=tensors, notes=(*model.notes, *told))

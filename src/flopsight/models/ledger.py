@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 
 from flopsight.cost import Cost, Recompute, cost
-from flopsight.expr import Number, compile_totals, symbol
+from flopsight.expr import Number, compile_totals, minimum, symbol
 from flopsight.models.tree import Leaf, Model, leaves, tensor_name
 from flopsight.parts.part import Tensor
 from flopsight.workload import Logits, Phase, Work, Workload
@@ -78,8 +78,6 @@ class Ledger:
 
     def cache_elements(self, context: Number) -> Number:
         """Elements of KV cache and recurrent state of one sequence of `context` tokens, windows applied."""
-        from flopsight.expr import minimum
-
         total: Number = 0
         for one in self.leaves:
             kept = one.part.cache()

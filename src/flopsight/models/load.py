@@ -73,7 +73,7 @@ def _gguf(source: Source) -> Model:
 
     file = read_gguf(str(source.path))
     model = build(gguf_config(file), source.name, str(source.path))
-    return with_stored(model, file.tensors, names_agree=False)
+    return with_stored(model, file.tensors)
 
 
 def _safetensors(source: Source) -> Model:

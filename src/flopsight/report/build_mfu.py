@@ -42,7 +42,7 @@ def build(
     if traced and chosen.name != "exact":
         raise UsageError(f"{model.name} is counted from traced modules, which other conventions say nothing about.")
     check(book, workload)
-    peak, seen = peak_of(node, dtype, basis), view(ledger(model), workload, recompute)
+    peak, seen = peak_of(node, dtype, basis), view(book, workload, recompute)
     per_token = chosen.per_token(seen)
     mfu = share("MFU", tokens_per_s * float(per_token), peak, chosen.title, basis, node=node, dtype=dtype)
     hfu = share(

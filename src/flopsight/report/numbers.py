@@ -11,11 +11,6 @@ def flop(value: float) -> str:
     return format_si(value, "FLOP")
 
 
-def count(value: int) -> str:
-    """A whole number with thousands separators."""
-    return f"{value:,}"
-
-
 def short(value: float) -> str:
     """A parameter count the way people say it: 8.03B."""
     for size, letter in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
@@ -32,11 +27,6 @@ def size(value: float) -> str:
 def both_sizes(value: float) -> str:
     """Bytes in SI and IEC units, since people mix them up."""
     return f"{format_si(value, 'B')} ({format_iec(value)})"
-
-
-def percent(part: float, whole: float) -> str:
-    """A share with one decimal; nothing where there is no whole."""
-    return f"{100 * part / whole:.1f} %" if whole else ""
 
 
 def shape(dims: tuple[int, ...]) -> str:

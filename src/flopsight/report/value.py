@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import io
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 SCHEMA_VERSION = 1
-
-
-class Drawn(Protocol):
-    """A result that knows how to draw itself onto a rich console."""
-
-    def __rich_console__(self, console: Any, options: Any) -> Any:
-        """Yield what rich draws."""
-        ...
 
 
 class Result(msgspec.Struct, kw_only=True):
