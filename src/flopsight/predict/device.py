@@ -1,0 +1,116 @@
+"""One accelerator as a prediction sees it: rates, memory and links, from the catalogue or from numbers given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from flopsight.errors import UsageError
+from flopsight.facts import Fact, Unknown
+from flopsight.hardware.chip import Chip, Fabric, Known
+from flopsight.hardware.dtype_names import DTYPES, dtype_name
+
+SAME_RATE: Final = {"bf16": ("fp16",), "fp16": ("bf16",), "mxfp8": ("fp8",)}
+"""Formats that one engine computes at one rate, where a record lists only the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Rates in FLOP/s and B/s, sizes in bytes, all of one device; 0 where nobody gives the number.
+
+    id         the catalogue's slug, "" for a device made from numbers; calibrations are found by it
+    family     the architecture ("Hopper", "Ada", "CDNA3"), which calibrations fall back to
+    kind       gpu, tpu, npu, apu, soc, wafer or cpu
+    peaks      dense matrix rates by number format
+    vector     fp32 rate of the vector engine
+    bandwidth  of the main memory
+    memory     bytes of it: what a driver shows, else the nominal size
+    units      SMs, CUs or cores that share the tiles of a kernel
+    l2         bytes of the last cache that all units share
+    link       one way, all fast links of the device together
+    domain     devices those links join
+    network    one way, the device's share of the network between domains
+    watts      of the whole part at its limit
+    notes      what had to be assumed
+    """
+
+    id: str
+    label: str
+    family: str = ""
+    vendor: str = ""
+    kind: str = "gpu"
+    peaks: Mapping[str, float] = field(default_factory=dict)
+    vector: float = 0.0
+    bandwidth: float = 0.0
+    memory: float = 0.0
+    units: int = 0
+    l2: float = 0.0
+    link: float = 0.0
+    domain: int = 1
+    network: float = 0.0
+    watts: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.label, self.bandwidth, self.memory))
+
+    def rate(self, dtype: str) -> float:
+        """Dense FLOP/s of a number format; UsageError where the device has no such engine."""
+        name = dtype_name(dtype)
+        for each in (name, *SAME_RATE.get(name, ())):
+            if each in self.peaks:
+                return self.peaks[each]
+        raise UsageError(
+            f"{self.label} has no {name} rate; it computes in {', '.join(self.peaks) or 'nothing that is known'}. "
+            "Weights may still be stored in that format: pass it as the weight format and compute in another."
+        )
+
+    def has(self, dtype: str) -> bool:
+        """Whether the device computes in this format."""
+        name = dtype_name(dtype)
+        return any(each in self.peaks for each in (name, *SAME_RATE.get(name, ())))
+
+
+_MADE: Final[dict[tuple[str, str], Device]] = {}
+
+
+def device_of(chip: Chip) -> Device:
+    """A chip of the catalogue as a device; one part counts as one device, however many a framework shows for it.
+
+    UsageError where the record lacks the rates or the bandwidth that any prediction needs.
+    """
+    key = (chip.id, chip.origin)
+    if key not in _MADE:
+        _MADE[key] = _made(chip)
+    return _MADE[key]
+
+
+def _made(chip: Chip) -> Device:
+    record = chip.record
+    peaks = {name: float(k.value) for name in DTYPES if isinstance(k := chip.peak(name), Fact)}
+    bandwidth = _number(chip.memory_bandwidth())
+    if not peaks or not bandwidth:
+        raise UsageError(f"{chip.label} cannot be predicted: its record gives no dense rate or no memory bandwidth.")
+    vector = next((_number(chip.peak(n, engine="vector")) for n in ("fp32", "bf16", "fp16")
+                   if isinstance(chip.peak(n, engine="vector"), Fact)), 0.0)  # fmt: skip
+    fabric, out = chip.fabric, record.links.scale_out
+    joined = isinstance(fabric, Fabric)
+    return Device(
+        id=chip.id, label=chip.label, family=record.architecture.family, vendor=chip.vendor, kind=chip.kind,
+        peaks=peaks, vector=vector, bandwidth=bandwidth, memory=_number(chip.visible_bytes) or _number(chip.memory_bytes),
+        units=record.units.count or 0, l2=float(record.on_chip.l2 or record.on_chip.llc or 0),
+        link=_number(fabric.one_way) if isinstance(fabric, Fabric) else _host(chip),
+        domain=(fabric.domain or 1) if isinstance(fabric, Fabric) else 8,
+        network=float(out.one_way) if out else 0.0, watts=_number(chip.power),
+        notes=() if joined else (f"{chip.label} has no fast links on record; devices are joined over the host's.",),
+    )  # fmt: skip
+
+
+def _number(known: Known) -> float:
+    return 0.0 if isinstance(known, Unknown) else float(known.value)
+
+
+def _host(chip: Chip) -> float:
+    host = chip.record.links.host
+    return float(host.one_way) if host else 0.0
