@@ -109,7 +109,9 @@ class Plan:
         return replace(self, **changes)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
-        parts = [f"{name}{value}" for name in ("tp", "cp", "pp", "dp", "ep", "vp") if (value := getattr(self, name)) > 1]
+        parts = [
+            f"{name}{value}" for name in ("tp", "cp", "pp", "dp", "ep", "vp") if (value := getattr(self, name)) > 1
+        ]
         if self.etp and self.etp != self.tp:
             parts.append(f"etp{self.etp}")
         if self.zero:

@@ -78,7 +78,7 @@ _MADE: Final[dict[tuple[str, str], Device]] = {}
 def device_of(chip: Chip) -> Device:
     """A chip of the catalogue as a device; one part counts as one device, however many a framework shows for it.
 
-    UsageError where the record lacks the rates or the bandwidth that any prediction needs.
+    UsageError where the record lacks the bandwidth that any prediction needs.
     """
     key = (chip.id, chip.origin)
     if key not in _MADE:
@@ -90,8 +90,17 @@ def _made(chip: Chip) -> Device:
     record = chip.record
     peaks = {name: float(k.value) for name in DTYPES if isinstance(k := chip.peak(name), Fact)}
     bandwidth = _number(chip.memory_bandwidth())
-    if not peaks or not bandwidth:
-        raise UsageError(f"{chip.label} cannot be predicted: its record gives no dense rate or no memory bandwidth.")
+    notes = []
+    if not bandwidth:
+        raise UsageError(f"{chip.label} cannot be predicted: its record gives no memory bandwidth.")
+    if not peaks:
+        peaks = {
+            n: float(k.value) for n in ("fp32", "bf16", "fp16") if isinstance(k := chip.peak(n, engine="vector"), Fact)
+        }
+        notes.append(
+            f"{chip.label} has no matrix rate on record; "
+            + ("its vector rate is used." if peaks else "compute is unknown.")
+        )
     vector = next((_number(chip.peak(n, engine="vector")) for n in ("fp32", "bf16", "fp16")
                    if isinstance(chip.peak(n, engine="vector"), Fact)), 0.0)  # fmt: skip
     fabric, out = chip.fabric, record.links.scale_out
@@ -103,7 +112,7 @@ def _made(chip: Chip) -> Device:
         link=_number(fabric.one_way) if isinstance(fabric, Fabric) else _host(chip),
         domain=(fabric.domain or 1) if isinstance(fabric, Fabric) else 8,
         network=float(out.one_way) if out else 0.0, watts=_number(chip.power),
-        notes=() if joined else (f"{chip.label} has no fast links on record; devices are joined over the host's.",),
+        notes=(*notes, *(() if joined else (f"{chip.label} has no fast links on record; devices are joined over the host's.",))),
     )  # fmt: skip
 
 
