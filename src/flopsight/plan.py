@@ -15,27 +15,25 @@ RECOMPUTES: Final = ("none", "selective", "full")
 
 @dataclass(frozen=True, slots=True)
 class Formats:
-    """Number formats of a run.
+    """Number formats of a run; "" leaves it to the checkpoint and the device (`predict.formats.resolve`).
 
     compute    what dense matrix products multiply in
     weights    what dense matrices are stored in; embeddings, norms and routers stay in 16 bits
-    experts    what routed experts are stored in; "" is as `weights`
-    experts_compute  what routed experts multiply in; "" is as `compute`
+    experts    what routed experts are stored in
+    experts_compute  what routed experts multiply in
     cache      keys, values and states
     attention  what the core of attention multiplies in
     """
 
-    compute: str = "bf16"
-    weights: str = "bf16"
+    compute: str = ""
+    weights: str = ""
     experts: str = ""
     experts_compute: str = ""
-    cache: str = "bf16"
-    attention: str = "bf16"
+    cache: str = ""
+    attention: str = ""
 
     def __post_init__(self) -> None:
-        for name in (self.compute, self.weights, self.cache, self.attention):
-            number_format(name)
-        for name in (self.experts, self.experts_compute):
+        for name in (self.compute, self.weights, self.experts, self.experts_compute, self.cache, self.attention):
             if name:
                 number_format(name)
 

@@ -1,1 +1,1 @@
-"""From a ledger and a machine to seconds: what a step takes, what binds it, what memory it needs, and how sure that is."""
+"""From a ledger and a machine to seconds: what a step takes, what binds it, and how sure that is."""

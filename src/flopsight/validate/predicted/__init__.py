@@ -1,0 +1,1 @@
+"""Published measurements against predictions: one file a kind of row."""
