@@ -111,7 +111,7 @@ class Forward:
         return text + self.curve("scored")(batch) + self.core(Work(batch, queries, past, absorbed=decode))
 
     def mixed(self, batch: Number, past: Number, chunk: Number, chunk_past: Number, prefills: Number = 1) -> Number:
-        """Seconds of a pass that decodes `batch` sequences and prefills `chunk` tokens of `prefills` others with them."""
+        """Seconds of a pass that decodes `batch` sequences and prefills `chunk` tokens each of `prefills` others."""
         text = self.curve("text")(batch + chunk * prefills)
         decode = self.core(Work(batch, 1, past, absorbed=True))
         return text + self.curve("scored")(batch + prefills) + decode + self.core(Work(prefills, chunk, chunk_past))

@@ -14,6 +14,7 @@ from functools import lru_cache
 from math import prod
 from typing import Final
 
+from flopsight.dtypes import dtype as number_format
 from flopsight.errors import UsageError
 from flopsight.models.ledger import Ledger
 from flopsight.models.tree import Leaf
@@ -30,12 +31,16 @@ from flopsight.predict.kernels.attention import Heads
 from flopsight.predict.tasks import HALF, Collective, Core, Dense, Kernel, Moved, Other, Routed, Task
 
 ROW: Final = frozenset(
-    ["o_proj", "out_proj", "dense", "down_proj", "fc2", "c_proj", "dense_4h_to_h", "wo", "w2", "Wo", "proj", "linear_fc2", "net.2", "to_out.0", "to_add_out", "o", "output", "fc_out", "o_b_proj", "output_linear", "proj_out", "ffn_output", "fc2_latent_proj", "layer_norm.dense", "value", "wo_proj"]
-)
+    ("o_proj", "out_proj", "dense", "down_proj", "fc2", "c_proj", "dense_4h_to_h", "wo", "w2", "Wo", "proj",
+     "linear_fc2", "net.2", "to_out.0", "to_add_out", "o", "output", "fc_out", "o_b_proj", "output_linear",
+     "proj_out", "ffn_output", "fc2_latent_proj", "layer_norm.dense", "value", "wo_proj")
+)  # fmt: skip
 """Last steps of the paths of matrices that close a block."""
-WHOLE: Final = frozenset(["q_a_proj", "kv_a_proj_with_mqa", "kv_a_proj", "weights_proj", "wk", "shared_expert_gate", "wkv_a"])
+WHOLE: Final = frozenset(
+    ("q_a_proj", "kv_a_proj_with_mqa", "kv_a_proj", "weights_proj", "wk", "shared_expert_gate", "wkv_a")
+)
 """Matrices that every device holds whole."""
-KV: Final = frozenset(["k_proj", "v_proj", "key", "value", "k", "v", "to_k", "to_v", "kv_proj"])
+KV: Final = frozenset(("k_proj", "v_proj", "key", "value", "k", "v", "to_k", "to_v", "kv_proj"))
 FUSED: Final = frozenset(("residual", "rope", "route", "apply"))
 """Vector work that engines fold into a neighbour's kernel."""
 
@@ -174,8 +179,6 @@ def _kernel(s: _Scene, one: Leaf, heads: dict[str, int]) -> tuple[Kernel | None,
 
 
 def _cache_bits(s: _Scene) -> float:
-    from flopsight.dtypes import dtype as number_format
-
     return float(number_format(s.kept.formats.cache).stored_bits)
 
 
@@ -209,8 +212,9 @@ def _routed(s: _Scene, one: Leaf, part: Experts) -> tuple[Kernel, float]:
     plan = s.plan
     shards = plan.expert_shards
     kernel = Routed(
-        part.experts, part.visited, part.experts / plan.ep, part.width, max(1, part.inner // plan.expert_tp), part.gated,
-        s.kept.multiplied(one), s.kept.stored(one), span=max(1.0, shards / (plan.tp * plan.cp)), shards=plan.ep,
+        part.experts, part.visited, part.experts / plan.ep, part.width, max(1, part.inner // plan.expert_tp),
+        part.gated, s.kept.multiplied(one), s.kept.stored(one), span=max(1.0, shards / (plan.tp * plan.cp)),
+        shards=plan.ep,
     )  # fmt: skip
     return kernel, 1 / shards
 
@@ -255,13 +259,16 @@ def _after(s: _Scene, one: Leaf, kernel: Kernel) -> Iterator[Task]:
 def _reduce(s: _Scene, one: Leaf, width: int) -> Iterator[Task]:
     """The sum over tensor-parallel devices behind a matrix split by rows."""
     tp, across = s.plan.tp, s.plan.tp > s.device.domain
-    base = Task(one.path + ".all_reduce", "collective", one.stream, one.times, layered(one), one.part)  # type: ignore[arg-type]
     if s.plan.sequence_parallel:
-        for how in ("reduce_scatter", "all_gather"):
-            message = Collective(how, width * HALF, tp, across)  # type: ignore[arg-type]
-            yield replace(base, path=f"{one.path}.{how}", kernel=message)
+        yield _message(one, Collective("reduce_scatter", width * HALF, tp, across))
+        yield _message(one, Collective("all_gather", width * HALF, tp, across))
         return
-    yield replace(base, kernel=Collective("all_reduce", width * HALF, tp, across, custom=not s.training))
+    yield _message(one, Collective("all_reduce", width * HALF, tp, across, custom=not s.training))
+
+
+def _message(one: Leaf, message: Collective, name: str = "") -> Task:
+    """A collective behind a leaf."""
+    return Task(f"{one.path}.{name or message.how}", "collective", one.stream, one.times, layered(one), message)
 
 
 def _exchange(s: _Scene, one: Leaf, kernel: Routed) -> Iterator[Task]:
@@ -279,8 +286,7 @@ def _exchange(s: _Scene, one: Leaf, kernel: Routed) -> Iterator[Task]:
         return
     each = kernel.width * min(kernel.visited, plan.ep) / plan.tp
     for name, bytes_ in (("dispatch", 1.0 if kernel.compute in ("fp8", "fp4") else 2.0), ("combine", 2.0)):
-        message = Collective("all_to_all", each * bytes_, plan.expert_shards, across)
-        yield replace(base, path=f"{one.path}.{name}", kernel=message)
+        yield _message(one, Collective("all_to_all", each * bytes_, plan.expert_shards, across), name)
 
 
 # ------------------------------------------------------------ products that read one input

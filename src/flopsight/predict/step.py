@@ -38,7 +38,7 @@ class Split:
     @property
     def total(self) -> float:
         """All causes together."""
-        return sum(getattr(self, f.name) for f in fields(Split))
+        return float(sum(getattr(self, f.name) for f in fields(Split)))
 
     def __add__(self, other: Split) -> Split:
         return Split(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Split)))

@@ -22,7 +22,7 @@ START: Final = {"gpu": 2.5e-6, "tpu": 1.5e-6, "cpu": 5e-6}
 
 def roofline(compute: Number, memory: Number, start: float = 0.0, sharpness: float = SHARPNESS) -> Number:
     """Seconds of a kernel whose compute and memory phases take so long alone."""
-    return start + (compute**sharpness + memory**sharpness) ** (1 / sharpness)  # type: ignore[operator,no-any-return]
+    return start + (compute**sharpness + memory**sharpness) ** (1 / sharpness)
 
 
 def start_of(device: Device) -> float:
