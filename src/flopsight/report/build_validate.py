@@ -11,7 +11,8 @@ from flopsight.validate.summary import Spread
 
 TOLERANCE: Final = (
     "0.5 % and what rounding allows, half a unit of the last printed digit of the numbers on both sides; worked "
-    "problems 0.5 % of the answer without rounding. Errors are |ours / published - 1|; p90 is the nearest rank."
+    "problems 0.5 % of the answer without rounding; predictions 25 %. Errors are |ours / published - 1|; p90 is the "
+    "nearest rank; coverage is the share of published numbers inside the 90 % interval."
 )
 PARTS: Final = {"train_mfu": "recompute", "arithmetic": "arithmetic"}
 
@@ -29,7 +30,7 @@ def build(outcome: Outcome) -> ValidateResult:
 def _errors(s: Spread) -> Errors:
     return Errors(
         rows=s.rows, answered=s.answered, compared=s.compared, within=s.within, median_abs_rel_error=s.median,
-        p90_abs_rel_error=s.p90, max_abs_rel_error=s.most,
+        p90_abs_rel_error=s.p90, max_abs_rel_error=s.most, mean_abs_rel_error=s.mean, interval_coverage=s.covered,
     )  # fmt: skip
 
 
@@ -41,6 +42,7 @@ def _row(one: Checked) -> EvidenceRow:
         quantity=main.quantity, published=main.published, printed=one.printed, ours=main.ours, rel_error=main.error,
         tolerance=main.tolerance, within=main.within, counted=main.counted, why=main.why, notes=list(main.notes),
         issue=row.issue, also=[_figure(figure) for figure in one.figures[1:]],
+        predicted=[_figure(figure) for figure in one.predicted],
         question=question if isinstance(question, str) else "",
     )  # fmt: skip
 
@@ -49,4 +51,5 @@ def _figure(figure: Figure) -> FigureRow:
     return FigureRow(
         quantity=figure.quantity, published=figure.published, ours=figure.ours, rel_error=figure.error,
         tolerance=figure.tolerance, within=figure.within, counted=figure.counted, why=figure.why,
+        low=figure.low, high=figure.high, inside=figure.inside, notes=list(figure.notes),
     )  # fmt: skip

@@ -22,6 +22,9 @@ class Errors(msgspec.Struct, kw_only=True):
     median_abs_rel_error: float | None
     p90_abs_rel_error: float | None
     max_abs_rel_error: float | None
+    mean_abs_rel_error: float | None = None
+    interval_coverage: float | None = None
+    """Share of the published numbers that lie in our 90 % interval; null for what is no prediction."""
 
 
 class FigureRow(msgspec.Struct, kw_only=True):
@@ -36,6 +39,11 @@ class FigureRow(msgspec.Struct, kw_only=True):
     within: bool | None
     counted: str = ""
     why: str = ""
+    low: float | None = None
+    high: float | None = None
+    inside: bool | None = None
+    """Whether the published number lies between low and high, a prediction's 90 % interval."""
+    notes: list[str] = []
 
 
 class EvidenceRow(msgspec.Struct, kw_only=True):
@@ -63,6 +71,8 @@ class EvidenceRow(msgspec.Struct, kw_only=True):
     notes: list[str]
     issue: str
     also: list[FigureRow]
+    predicted: list[FigureRow] = []
+    """What the predictor says of the row, the main quantity first."""
     question: str = ""
 
 
@@ -78,8 +88,8 @@ class ValidateResult(Result, kw_only=True):
     next: str = ""
 
     def misses(self) -> list[EvidenceRow]:
-        """Clean rows outside their tolerance, the worst first."""
-        found = [row for row in self.rows if row.within is False and row.set == "clean"]
+        """Clean rows outside their tolerance, the worst first; predictions have their own list."""
+        found = [r for r in self.rows if r.within is False and r.set == "clean" and r.part != "prediction"]
         return sorted(found, key=lambda row: -abs(row.rel_error or 0))
 
     def unanswered(self) -> list[EvidenceRow]:
@@ -89,16 +99,28 @@ class ValidateResult(Result, kw_only=True):
 
     def apart(self) -> list[EvidenceRow]:
         """Rows kept apart that do not come out."""
-        return [row for row in self.rows if row.within is False and row.set != "clean"]
+        return [r for r in self.rows if r.within is False and r.set != "clean" and r.part != "prediction"]
+
+    def far(self, most: int = 25) -> list[tuple[EvidenceRow, FigureRow]]:
+        """Clean rows whose main prediction is furthest off, the worst first."""
+        pairs = [(row, row.predicted[0]) for row in self.rows if row.predicted and row.set == "clean"]
+        found = [(row, one) for row, one in pairs if one.within is False]
+        return sorted(found, key=lambda pair: -abs(pair[1].rel_error or 0))[:most]
+
+    def silent(self) -> list[EvidenceRow]:
+        """Clean rows without a prediction."""
+        return [r for r in self.rows if r.set == "clean" and r.kind != "arithmetic" and _mute(r)]
 
     def aside(self) -> list[tuple[EvidenceRow, FigureRow]]:
         """Further figures of a row that do not come out, whatever its main one does."""
-        return [(row, one) for row in self.rows for one in row.also if one.within is False]
+        recomputed = [row for row in self.rows if row.part != "prediction"]
+        return [(row, one) for row in recomputed for one in row.also if one.within is False]
 
     def headline(self) -> str:
         """The answer in two sentences."""
         parts = (("recomputation", self.recompute["all"]), ("arithmetic", self.kinds["arithmetic"]))
-        return " ".join(_sentence(name, errors) for name, errors in parts)
+        foretold = [_prediction(name, self.kinds[name]) for name in PREDICTED if self.kinds[name].rows]
+        return " ".join([*(_sentence(name, errors) for name, errors in parts), *foretold])
 
     def __repr__(self) -> str:
         return self.headline()
@@ -106,6 +128,20 @@ class ValidateResult(Result, kw_only=True):
     def __rich_console__(self, console: Any, options: Any) -> Any:
         """The answer, the misses, the tables, the method."""
         yield from draw(self)
+
+
+PREDICTED: tuple[str, ...] = ("train_mfu", "prefill", "decode", "serving", "serving_ttft", "kernel")
+
+
+def _mute(row: EvidenceRow) -> bool:
+    return not row.predicted or row.predicted[0].ours is None
+
+
+def _prediction(name: str, e: Errors) -> str:
+    if e.median_abs_rel_error is None:
+        return f"{name}: {e.rows} rows, none predicted."
+    text = f"{name} predictions: median error {e.median_abs_rel_error:.1%} over {e.compared} of {e.rows} rows"
+    return text + ("." if e.interval_coverage is None else f", {e.interval_coverage:.0%} inside the 90 % interval.")
 
 
 def _sentence(name: str, e: Errors) -> str:
@@ -129,6 +165,10 @@ def draw(r: ValidateResult) -> Any:
         yield _aside(r.aside())
     if r.unanswered():
         yield _reasons(r.unanswered())
+    if r.far():
+        yield _far(r.far())
+    if r.silent():
+        yield _mutes(r.silent())
     yield _errors("Published utilization from published throughput", r.recompute)
     yield _errors("Predictions and worked problems, by kind", r.kinds)
     yield Text(f"Tolerance: {r.tolerance}", style="dim")
@@ -165,6 +205,23 @@ def _aside(pairs: list[tuple[EvidenceRow, FigureRow]]) -> Any:
     return table
 
 
+def _far(pairs: list[tuple[EvidenceRow, FigureRow]]) -> Any:
+    table = _table("Predictions furthest off", *COLUMNS[:5], ("interval", "right"), ("", "left"))
+    for row, one in pairs:
+        held = "" if one.low is None or one.high is None else f"{one.low:.4g} to {one.high:.4g}"
+        table.add_row(row.id, *_cells(one)[:4], held, "; ".join(one.notes))
+    return table
+
+
+def _mutes(rows: list[EvidenceRow]) -> Any:
+    table = _table("Not predicted", ("rows", "right"), ("why", "left"), ("such as", "left"))
+    reasons = [row.predicted[0].why if row.predicted else "no prediction" for row in rows]
+    for why in dict.fromkeys(reasons):
+        same = [row.id for row, reason in zip(rows, reasons, strict=True) if reason == why]
+        table.add_row(str(len(same)), why, same[0])
+    return table
+
+
 def _cells(one: EvidenceRow | FigureRow) -> tuple[str, ...]:
     error = "" if one.rel_error is None else f"{one.rel_error:+.2%}"
     pair = ("" if value is None else f"{value:.6g}" for value in (one.published, one.ours))
@@ -183,10 +240,12 @@ def _reasons(rows: list[EvidenceRow]) -> Any:
 def _errors(title: str, spreads: dict[str, Errors]) -> Any:
     table = _table(
         title, ("", "left"), ("rows", "right"), ("answered", "right"), ("compared", "right"), ("within", "right"),
-        ("median", "right"), ("p90", "right"), ("max", "right"),
+        ("median", "right"), ("p90", "right"), ("max", "right"), ("mean", "right"), ("in interval", "right"),
     )  # fmt: skip
     for name, e in spreads.items():
         counts = [str(value) for value in (e.rows, e.answered, e.compared, e.within)]
-        shares = (e.median_abs_rel_error, e.p90_abs_rel_error, e.max_abs_rel_error)
+        shares = (
+            e.median_abs_rel_error, e.p90_abs_rel_error, e.max_abs_rel_error, e.mean_abs_rel_error, e.interval_coverage,
+        )  # fmt: skip
         table.add_row(name, *counts, *("" if value is None else f"{value:.2%}" for value in shares))
     return table

@@ -29,6 +29,7 @@ class Figure:
 
     published   None where the source prints none and ours stands alone
     ours        None where nothing was computed, then `why` says why
+    low, high   the ends of the 90 % interval, in the quantity's own unit; None for what is no prediction
     """
 
     quantity: str
@@ -38,6 +39,15 @@ class Figure:
     counted: str = ""
     why: str = ""
     notes: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def inside(self) -> bool | None:
+        """Whether the published number lies in the interval; None where there is none."""
+        if self.published is None or self.low is None or self.high is None:
+            return None
+        return min(self.low, self.high) <= self.published <= max(self.low, self.high)
 
     @property
     def error(self) -> float | None:

@@ -9,21 +9,23 @@ from typing import Final
 
 from flopsight.facts import Unknown
 from flopsight.validate.arithmetic.solve import EXACT, Solved, solve_all
+from flopsight.validate.predicted.forecast import NOTHING, forecast
 from flopsight.validate.recompute import Figure, recompute
 from flopsight.validate.rows import KINDS, Row, read_rows
 from flopsight.validate.summary import Spread, spread
 
 APART: Final = ("published_issue", "recalled", "quality_b")
-NO_PREDICTION: Final = "nothing predicts this kind of row yet"
+TTFT: Final = "ttft"
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A row with its figures, the main one first, and what the source itself prints for that."""
+    """A row with its figures, the main one first, what the source prints for that, and what is predicted."""
 
     row: Row
     figures: tuple[Figure, ...]
     printed: float | None = None
+    predicted: tuple[Figure, ...] = ()
 
     @property
     def main(self) -> Figure:
@@ -36,7 +38,7 @@ class Outcome:
     """Everything that came out.
 
     recompute   utilization from throughput, clean rows by group and "all"; faulty, recalled and second-hand rows apart
-    kinds       predictions by kind, clean rows; arithmetic is solved, the others wait for the predictor
+    kinds       predictions by kind, clean rows, and apart the others; arithmetic is solved
     """
 
     folder: str
@@ -64,10 +66,11 @@ def run(folder: str | Path, progress: Progress = _silent) -> Outcome:
 
 
 def _checked(row: Row) -> Checked:
+    predicted = forecast(row)
     if row.kind == "train_mfu":
         figures = recompute(row)
-        return Checked(row, figures, figures[0].published)
-    return Checked(row, (Figure("", None, None, why=NO_PREDICTION),))
+        return Checked(row, figures, figures[0].published, predicted)
+    return Checked(row, predicted, predicted[0].published, predicted)
 
 
 def _solved(one: Solved) -> Checked:
@@ -95,15 +98,28 @@ def _by_group(checked: Iterable[Checked]) -> dict[str, Spread]:
 
 
 def _by_kind(checked: Iterable[Checked]) -> dict[str, Spread]:
-    """Predictions of clean rows; a recomputed utilization is no prediction."""
+    """Predictions of clean rows; a recomputed utilization is no prediction. Second-hand rows stand apart."""
     rows = list(checked)
     clean = [one for one in rows if one.row.set == "clean"]
     found = {}
     for kind in KINDS:
         same = [one for one in clean if one.row.kind == kind]
-        found[kind] = _spread(same) if kind == "arithmetic" else Spread(len(same), 0, 0, 0, None, None, None)
-    faulty = [one for one in rows if one.row.kind == "arithmetic" and one.row.set != "clean"]
-    return found | {"arithmetic_apart": _spread(faulty)}
+        found[kind] = _spread(same) if kind == "arithmetic" else _foretold(same)
+    found["serving_ttft"] = _foretold([one for one in clean if one.row.kind == "serving"], TTFT)
+    for kind in KINDS:
+        apart = [one for one in rows if one.row.kind == kind and one.row.set != "clean"]
+        found[f"{kind}_apart"] = _spread(apart) if kind == "arithmetic" else _foretold(apart)
+    return found
+
+
+def _foretold(rows: list[Checked], of: str = "") -> Spread:
+    """The main prediction of every row, or the first one of a quantity whose name holds a word."""
+    pairs = [(one, next((f for f in one.predicted if of in f.quantity), None)) for one in rows]
+    asked = [f for one, f in pairs if f is not None] if of else [f or NOTHING for _, f in pairs]
+    errors = [f.error for f in asked if f.error is not None]
+    inside = [f.inside for f in asked if f.inside is not None]
+    answered = sum(f.ours is not None for f in asked)
+    return spread(len(asked), answered, sum(f.within is True for f in asked), errors, inside)
 
 
 def _spread(rows: list[Checked]) -> Spread:
