@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 
-.PHONY: help run test lint bench fuzz accuracy docs clean
+.PHONY: help run test lint bench calibrate fuzz accuracy docs clean
 help:            ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/\t/' | expand -t 12
 
@@ -33,8 +33,17 @@ lint: $(VENV)/dev            ## format, style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/dev            ## speed of the counts, as ratios against a plain baseline in the same run
+bench: $(VENV)/dev            ## speed of counts and predictions, as ratios against a baseline in the same run
+	$(PIP) install --no-deps --target $(VENV)/peers llm-analysis==0.2.2 fire termcolor
 	$(BIN)/python tools/bench.py
+
+calibrate: $(VENV)/dev            ## fit the kernels' coefficients anew from published measurements (a dev extra)
+	$(PIP) install --no-deps aiconfigurator-core==0.12.0
+	$(PIP) install -c constraints.txt polars scipy
+	$(BIN)/python -m tools.calibrate
+
+accuracy: $(VENV)/dev            ## write docs/accuracy.md from rows of published measurements: make accuracy ROWS=folder
+	$(BIN)/python tools/accuracy.py $(ROWS)
 
 fuzz: $(VENV)/dev            ## coverage-guided fuzzing of everything that reads a file
 	$(PIP) install -c constraints.txt atheris

@@ -1,7 +1,7 @@
 """Speed of the counts, beside a plain baseline in the same run: python tools/bench.py [--json].
 
 Baselines: for a sweep, the same formulas evaluated one workload at a time; for one count, the sum over the rows of
-the ledger without the compiled form; for a start, the interpreter doing nothing.
+the ledger without the compiled form; for a start, the interpreter doing nothing; for a prediction, llm-analysis.
 """
 
 import json
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import bench_predict
 import numpy as np
 
 from flopsight.cost import Cost
@@ -70,14 +71,16 @@ def main():
         start("-m", "flopsight", "--help"),
         start("-m", "flopsight", "count", "gpt2"),
     ]
+    rows += bench_predict.rows()
     if "--json" in sys.argv:
         print(json.dumps(rows, indent=1))
         return
     print(f"{'':58}{'time':>12}{'a second':>14}{'baseline':>12}{'baseline/ours':>15}")
     for r in rows:
         rate = (POINTS if "sweep" in r["what"] else 1) / r["seconds"]
-        ratio = r["baseline_seconds"] / r["seconds"]
-        print(f"{r['what']:58}{r['seconds']:11.6f}s{rate:14,.0f}{r['baseline_seconds']:11.6f}s{ratio:15.2f}")
+        base = r["baseline_seconds"]
+        beside = "  (baseline not installed)" if base is None else f"{base:11.6f}s{base / r['seconds']:15.2f}"
+        print(f"{r['what']:58}{r['seconds']:11.7f}s{rate:14,.0f}{beside}")
 
 
 if __name__ == "__main__":
