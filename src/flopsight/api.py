@@ -12,6 +12,7 @@ from flopsight.workload import Logits, Mask, Phase, Workload
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from flopsight.report.calibrate import CalibrateResult
     from flopsight.report.count import CountResult
     from flopsight.report.hardware import HardwareResult
     from flopsight.report.mfu import MfuResult
@@ -169,6 +170,24 @@ def validate(folder: str | Path, *, progress: Progress | None = None) -> Validat
     from flopsight.validate.run import run
 
     return build(run(folder, progress) if progress else run(folder))
+
+
+def calibrate(
+    device: str = "cuda:0", *, quick: bool = False, save: bool = False, out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> CalibrateResult:  # fmt: skip
+    """Measure kernels on a torch device and put the predictions beside them.
+
+    save  keep the corrections for the chip, so that later predictions use them
+    out   also write the result as JSON to this file
+
+    Raises MissingCapability without torch, UsageError for a device torch cannot use or a chip that is not known.
+    """
+    from flopsight.calibrate.run import calibrate as measure
+    from flopsight.report.build_calibrate import build, keep
+
+    found = build(measure(device, quick=quick, progress=progress) if progress else measure(device, quick=quick))
+    return keep(found, save=save, out=out)
 
 
 def models() -> ModelsResult:

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-COMMANDS = ("count", "mfu", "hardware", "models", "schema", "validate")
+COMMANDS = ("count", "mfu", "hardware", "models", "schema", "validate", "calibrate")
 
 HELP = """How much of this machine is a transformer really using, where does the rest go, and what would bring it back?
 
@@ -32,6 +32,9 @@ def app() -> Any:
     found.command("flopsight.cli.schema:schema", name="schema", help="Print the JSON Schema of a command's --json.")
     found.command(
         "flopsight.cli.validate:validate", name="validate", help="Run published measurements against our formulas."
+    )
+    found.command(
+        "flopsight.cli.calibrate:calibrate", name="calibrate", help="Measure this machine's kernels for predictions."
     )
     return found
 

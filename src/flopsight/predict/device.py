@@ -32,6 +32,7 @@ class Device:
     domain     devices those links join
     network    one way, the device's share of the network between domains
     watts      of the whole part at its limit
+    factors    a user's own calibration: times by kind of kernel over those predicted without it
     notes      what had to be assumed
     """
 
@@ -50,7 +51,12 @@ class Device:
     domain: int = 1
     network: float = 0.0
     watts: float = 0.0
+    factors: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def factor(self, kind: str) -> float:
+        """What a user's calibration multiplies the time of this kind of kernel by; 1 without one."""
+        return self.factors.get(kind, 1.0)
 
     def __hash__(self) -> int:
         return hash((self.id, self.label, self.bandwidth, self.memory))
@@ -104,15 +110,17 @@ def _made(chip: Chip) -> Device:
     vector = next((_number(chip.peak(n, engine="vector")) for n in ("fp32", "bf16", "fp16")
                    if isinstance(chip.peak(n, engine="vector"), Fact)), 0.0)  # fmt: skip
     fabric, out = chip.fabric, record.links.scale_out
-    joined = isinstance(fabric, Fabric)
+    if not isinstance(fabric, Fabric):
+        notes.append(f"{chip.label} has no fast links on record; devices are joined over the host's.")
     return Device(
         id=chip.id, label=chip.label, family=record.architecture.family, vendor=chip.vendor, kind=chip.kind,
-        peaks=peaks, vector=vector, bandwidth=bandwidth, memory=_number(chip.visible_bytes) or _number(chip.memory_bytes),
-        units=record.units.count or 0, l2=float(record.on_chip.l2 or record.on_chip.llc or 0),
+        peaks=peaks, vector=vector, bandwidth=bandwidth,
+        memory=_number(chip.visible_bytes) or _number(chip.memory_bytes), units=record.units.count or 0,
+        l2=float(record.on_chip.l2 or record.on_chip.llc or 0),
         link=_number(fabric.one_way) if isinstance(fabric, Fabric) else _host(chip),
         domain=(fabric.domain or 1) if isinstance(fabric, Fabric) else 8,
         network=float(out.one_way) if out else 0.0, watts=_number(chip.power),
-        notes=(*notes, *(() if joined else (f"{chip.label} has no fast links on record; devices are joined over the host's.",))),
+        notes=tuple(notes),
     )  # fmt: skip
 
 

@@ -88,7 +88,8 @@ class Dense:
 
     def seconds(self, device: Device, work: Work) -> Number:
         """One product."""
-        return gemm_seconds(device, work.tokens, self.n, self.k, compute=self.compute, weight_bits=self.bits)
+        found = gemm_seconds(device, work.tokens, self.n, self.k, compute=self.compute, weight_bits=self.bits)
+        return found * device.factor(f"gemm.{self.compute}") if device.factors else found
 
     def backward(self, device: Device, work: Work) -> Number:
         """The gradient of the inputs [m, n] x [n, k] and of the weights [k, m] x [m, n]."""
@@ -186,10 +187,11 @@ class Core:
     def seconds(self, device: Device, work: Work) -> Number:
         """One fused call."""
         a = self.amounts(work)
-        return attention_seconds(
+        found = attention_seconds(
             device, self.heads, sequences=work.sequences, queries=work.queries, flops=a.flops, cache_bytes=a.cache,
             other_bytes=a.other, compute=self.compute,
         )  # fmt: skip
+        return found * device.factor("attention") if device.factors else found
 
     def backward(self, device: Device, work: Work) -> Number:
         """2.5 times the forward's FLOPs in a fused kernel of its own."""
@@ -224,7 +226,7 @@ class Moved:
 
     def seconds(self, device: Device, work: Work) -> Number:
         """One kernel, or bytes alone where fused."""
-        found = vector_seconds(device, self.amounts(work).other)
+        found = vector_seconds(device, self.amounts(work).other) * device.factor("vector")
         return found - vector_seconds(device, 0) if self.fused else found
 
     def backward(self, device: Device, work: Work) -> Number:

@@ -36,7 +36,14 @@ def _validate() -> Any:
     return ValidateResult
 
 
+def _calibrate() -> Any:
+    from flopsight.report.calibrate import CalibrateResult
+
+    return CalibrateResult
+
+
 RESULTS: dict[str, Callable[[], Any]] = {
+    "calibrate": _calibrate,
     "count": _count,
     "mfu": _mfu,
     "hardware": _hardware,
