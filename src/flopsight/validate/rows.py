@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -21,7 +21,7 @@ LONGEST_LINE: Final = 2**20
 MOST_ROWS: Final = 1_000_000
 DEEPEST: Final = 12
 LARGEST_NUMBER: Final = 1e40
-TABLES: Final = ("model", "hardware", "workload", "measured", "problem", "source")
+TABLES: Final = ("model", "hardware", "workload", "measured", "problem", "source", "parallelism")
 WORDS: Final = ("convention", "expected_use", "published_issue", "notes", "dtype", "quality")
 
 
@@ -30,7 +30,7 @@ class Row:
     """One published measurement.
 
     where     file and line it was read from
-    model, hardware, workload, measured, problem, source   as in the file; empty where absent
+    model, hardware, workload, measured, problem, source, parallelism   as in the file; empty where absent
     issue     the known fault of the source, "" if there is none
     """
 
@@ -51,6 +51,7 @@ class Row:
     quality: str
     recalled: bool
     issue: str
+    parallelism: Table = field(default_factory=dict)
 
     @property
     def set(self) -> str:
@@ -136,7 +137,7 @@ def _row(line: bytes, where: str) -> Row:
         hardware=tables["hardware"], workload=tables["workload"], measured=tables["measured"],
         problem=tables["problem"], source=tables["source"], convention=words["convention"],
         expected_use=words["expected_use"], notes=words["notes"], dtype=words["dtype"], quality=words["quality"],
-        recalled=_flag(raw, "recalled", where), issue=words["published_issue"],
+        recalled=_flag(raw, "recalled", where), issue=words["published_issue"], parallelism=tables["parallelism"],
     )  # fmt: skip
 
 
