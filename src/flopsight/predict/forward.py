@@ -104,11 +104,32 @@ class Forward:
     def seconds(self, batch: Number, queries: Number = 1, past: Number = 0, *, decode: bool = False) -> Number:
         """Seconds of a pass of `batch` sequences, each with `queries` tokens now behind `past` cached ones.
 
-        Only text models; pictures and other towers need `lines`.
+        Without pictures or sounds; those need `lines`.
         """
         cp = self.plan.cp
+        if not self._plain:
+            return self._streamwise(Workload("decode" if decode else "prefill", batch, queries, past))
         text = self.curve("text")(batch * queries if cp == 1 else -(-batch * queries // cp))
         return text + self.curve("scored")(batch) + self.core(Work(batch, queries, past, absorbed=decode))
+
+    @cached_property
+    def _plain(self) -> bool:
+        """Whether all tasks see the text or the scored positions, as decoders do."""
+        return all(task.stream in ("text", "scored") for task in self.shard.tasks) and not self.book.by_sample
+
+    def _streamwise(self, workload: Workload) -> Number:
+        """The same for models with an encoder or other streams, stream by stream."""
+        whole, local = self.book.works(workload), self.works(workload)
+        seconds: Number = 0.0
+        for stream in self._streams:
+            busy = _busy(local[stream])
+            if not isinstance(busy, int) or busy:
+                seconds = seconds + busy * self.curve(stream)(local[stream].tokens)
+        for task, times in self._rest:
+            busy = _busy(whole[task.stream])
+            if not isinstance(busy, int) or busy:
+                seconds = seconds + busy * times * task.kernel.seconds(self.device, whole[task.stream])
+        return seconds
 
     def mixed(self, batch: Number, past: Number, chunk: Number, chunk_past: Number, prefills: Number = 1) -> Number:
         """Seconds of a pass that decodes `batch` sequences and prefills `chunk` tokens each of `prefills` others."""
@@ -123,6 +144,14 @@ class Forward:
             if task.stream == "text":
                 seconds = seconds + times * task.kernel.seconds(self.device, work)
         return seconds
+
+
+def _busy(work: Work) -> Any:
+    """1 where a stream has tokens: a number, an array, or 0 where it has none at all."""
+    there = work.tokens != 0
+    if isinstance(there, bool):
+        return int(there)
+    return there * 1 if there.any() else 0  # type: ignore[attr-defined]
 
 
 @lru_cache(1)

@@ -236,13 +236,11 @@ def _latent(s: _Scene, part: LatentCore) -> Kernel:
 
 def _hold(s: _Scene, one: Leaf, share: float, stored: dict[str, float], elements: dict[str, float]) -> None:
     """Add a leaf's parameters to what the device holds."""
-    count = one.stored * sum(prod(t.shape) for t in one.part.tensors())
-    if not count:
-        return
-    held = count * share / s.plan.pp if layered(one) else count * share
-    kind = one.part.kind
-    elements[kind] = elements.get(kind, 0.0) + held
-    stored[kind] = stored.get(kind, 0.0) + held * s.kept.stored(one) / 8
+    kind, each = one.part.kind, one.stored * share / (s.plan.pp if layered(one) else 1)
+    for tensor in one.part.tensors():
+        held = each * prod(tensor.shape)
+        elements[kind] = elements.get(kind, 0.0) + (0.0 if tensor.buffer else held)
+        stored[kind] = stored.get(kind, 0.0) + held * s.kept.stored(one) / 8
 
 
 # ------------------------------------------------------------ collectives
