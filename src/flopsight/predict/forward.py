@@ -151,7 +151,7 @@ def _busy(work: Work) -> Any:
     there = work.tokens != 0
     if isinstance(there, bool):
         return int(there)
-    return there * 1 if there.any() else 0  # type: ignore[attr-defined]
+    return there * 1 if there.any() else 0
 
 
 @lru_cache(1)
