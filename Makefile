@@ -38,8 +38,7 @@ bench: $(VENV)/dev            ## speed of counts and predictions, as ratios agai
 	$(BIN)/python tools/bench.py
 
 calibrate: $(VENV)/dev            ## fit the kernels' coefficients anew from published measurements (a dev extra)
-	$(PIP) install --no-deps aiconfigurator-core==0.12.0
-	$(PIP) install -c constraints.txt polars scipy
+	$(PIP) install -c constraints.txt -e '.[calibrate]'
 	$(BIN)/python -m tools.calibrate
 
 accuracy: $(VENV)/dev            ## write docs/accuracy.md from rows of published measurements: make accuracy ROWS=folder
