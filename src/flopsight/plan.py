@@ -23,6 +23,7 @@ class Formats:
     experts_compute  what routed experts multiply in
     cache      keys, values and states
     attention  what the core of attention multiplies in
+    head     what the output head is stored in, where it is quantized too
     """
 
     compute: str = ""
@@ -31,9 +32,12 @@ class Formats:
     experts_compute: str = ""
     cache: str = ""
     attention: str = ""
+    head: str = ""
 
     def __post_init__(self) -> None:
-        for name in (self.compute, self.weights, self.experts, self.experts_compute, self.cache, self.attention):
+        for name in (
+            self.compute, self.weights, self.experts, self.experts_compute, self.cache, self.attention, self.head
+        ):  # fmt: skip
             if name:
                 number_format(name)
 

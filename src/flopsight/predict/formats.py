@@ -43,6 +43,8 @@ class Resolved:
     def stored(self, leaf: Leaf) -> float:
         """Bits of one weight of this leaf."""
         kind = leaf.part.kind
+        if kind == "lm_head" and self.formats.head:
+            return float(number_format(self.formats.head).stored_bits)
         for name, value in self.bits:
             if name == kind:
                 return value

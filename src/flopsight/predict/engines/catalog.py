@@ -8,6 +8,7 @@ from typing import Final
 
 from flopsight.errors import UsageError
 from flopsight.predict.engines.engine import Engine
+from flopsight.predict.engines.generation import generation_engines
 from flopsight.predict.kernels.roofline import coefficients
 
 NONE: Final = Engine("none", host=0.0, mixed=True, fraction=1.0, spread=0.25, source="kernels back to back")
@@ -33,7 +34,7 @@ def engine(name: str) -> Engine:
 def engines() -> dict[str, Engine]:
     """Every engine; `predict/data/engines.json` replaces what was assumed."""
     fitted = coefficients("engines").get("engines", {})
-    found = dict(_DEFAULTS)
+    found = {**_DEFAULTS, **generation_engines()}
     for name, values in fitted.items():
         found[name] = Engine(name, **values)
     return found
