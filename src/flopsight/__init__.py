@@ -15,16 +15,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from flopsight.api import can as can
     from flopsight.api import count as count
     from flopsight.api import hardware as hardware
     from flopsight.api import mfu as mfu
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "count", "hardware", "mfu"]
+__all__ = ["__version__", "can", "count", "hardware", "mfu"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("count", "hardware", "mfu"):
+    if name not in __all__[1:]:
         raise AttributeError(f"module 'flopsight' has no attribute {name!r}")
     from importlib import import_module
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flopsight.report.calibrate import CalibrateResult
+    from flopsight.report.can import CanResult
     from flopsight.report.count import CountResult
     from flopsight.report.hardware import HardwareResult
     from flopsight.report.mfu import MfuResult
@@ -188,6 +189,25 @@ def calibrate(
 
     found = build(measure(device, quick=quick, progress=progress) if progress else measure(device, quick=quick))
     return keep(found, save=save, out=out)
+
+
+def can(
+    model: str | Mapping[str, Any] | None = None, *, on: str, tokens_per_s: float, params: float | None = None,
+    context: int = DEFAULT_TOKENS, cache_dtype: str = "", engine: str = "vllm", compare: Sequence[str] | None = None,
+    reach: float = 1000.0, hardware_files: Sequence[str] = (),
+) -> CanResult:  # fmt: skip
+    """Say whether one user of a model gets so many tokens a second on a machine, and show the arithmetic.
+
+    model    as for `count`, or a plain size ("dense:1T"); or `params`, the size as a number
+    compare  other machines; None takes one of each current kind, an empty list none
+    reach    a higher rate, for which is said what it would take
+
+    Raises UsageError for a rate, size or context that means nothing, UnknownModel and UnknownHardware.
+    """
+    from flopsight.report.build_can import asked, build, check_rate
+
+    asked_, node, others = asked(model, on, tokens_per_s, params, context, cache_dtype, engine, compare, hardware_files)
+    return build(asked_, node, others, check_rate(reach))
 
 
 def models() -> ModelsResult:

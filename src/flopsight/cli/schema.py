@@ -11,7 +11,7 @@ def schema(command: str) -> None:
     Parameters
     ----------
     command
-        count, mfu, hardware, models or validate.
+        count, predict, can, mfu, hardware, models, calibrate or validate.
     """
     import msgspec
 

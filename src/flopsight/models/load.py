@@ -1,4 +1,4 @@
-"""From what a user names to a Model: bundled name, file, folder, hub id, callable."""
+"""From what a user names to a Model: bundled name, file, folder, hub id, callable, plain size."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from flopsight.models.blocks.written import as_written
 from flopsight.models.config import Config, class_defaults
 from flopsight.models.families import family, known, strangers
 from flopsight.models.ignorable import ignorable
+from flopsight.models.plain import plain_config, plain_name, plain_note, plain_size
 from flopsight.models.sources import Source, gguf_config, locate, read_config, read_gguf
 from flopsight.models.tree import Model
 
@@ -33,8 +34,16 @@ def load(model: str | Mapping[str, Any]) -> Model:
 
 @lru_cache(64)
 def _load_named(name: str) -> Model:
+    if (size := plain_size(name)) is not None:
+        return _plain(size)
     source = locate(name)
     return LOADERS[source.kind](source)
+
+
+def _plain(params: int) -> Model:
+    name = plain_name(params)
+    model = build(plain_config(params), name, f"the shape taken for {name}")
+    return replace(model, notes=(*model.notes, plain_note(params)))
 
 
 def _bundled(source: Source) -> Model:

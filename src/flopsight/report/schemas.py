@@ -42,8 +42,15 @@ def _calibrate() -> Any:
     return CalibrateResult
 
 
+def _can() -> Any:
+    from flopsight.report.can import CanResult
+
+    return CanResult
+
+
 RESULTS: dict[str, Callable[[], Any]] = {
     "calibrate": _calibrate,
+    "can": _can,
     "count": _count,
     "mfu": _mfu,
     "hardware": _hardware,
