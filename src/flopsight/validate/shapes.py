@@ -200,8 +200,37 @@ def _nemotron_super(s: Shape) -> dict[str, Any]:
     return {name: value for name, value in _config(s, "nemotron_h").items() if name != "num_local_experts"} | extra
 
 
+def _qwen35(s: Shape) -> dict[str, Any]:
+    """Every fourth layer attends with a gate, the others are gated delta nets of 16 key and 64 value heads of 128.
+
+    Qwen/Qwen3.5-397B-A17B config.json, text_config.
+    """
+    extra = {
+        "full_attention_interval": 4, "attn_output_gate": True, "linear_conv_kernel_dim": 4,
+        "linear_key_head_dim": 128, "linear_num_key_heads": 16, "linear_num_value_heads": 64,
+        "linear_value_head_dim": 128, "num_experts": s["experts"], "moe_intermediate_size": s["moe_d_ff"],
+        "shared_expert_intermediate_size": s["moe_d_ff"], "mtp_num_hidden_layers": s["mtp_layers"],
+        "rope_parameters": {"partial_rotary_factor": 0.25}, "layer_types": None,
+    }  # fmt: skip
+    dropped = ("num_local_experts", "intermediate_size")
+    return {name: value for name, value in (_config(s, "qwen3_5_moe_text") | extra).items() if name not in dropped}
+
+
+def _glm5(s: Shape) -> dict[str, Any]:
+    """Latent attention over the 2048 tokens that an indexer of 32 heads of 128 picks; zai-org/GLM-5 config.json."""
+    names = ("kv_lora_rank", "q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+    extra = {
+        "n_routed_experts": s["experts"], "moe_intermediate_size": s["moe_d_ff"], "index_topk": 2048,
+        "n_shared_experts": s["shared_experts"], "first_k_dense_replace": s["first_k_dense"], "index_n_heads": 32,
+        "index_head_dim": 128, "num_nextn_predict_layers": s["mtp_layers"],
+    }  # fmt: skip
+    kept = {name: value for name, value in _config(s, "glm_moe_dsa").items() if name != "num_local_experts"}
+    return kept | extra | {name: s[name] for name in names}
+
+
 FAMILIES: Final[dict[str, Callable[[Shape], dict[str, Any]]]] = {
     "gptoss": _gpt_oss, "llama4maverick": _maverick, "llama4scout": _scout, "nemotron3super": _nemotron_super,
+    "qwen35397b": _qwen35, "glm5": _glm5,
 }  # fmt: skip
 UNBUILDABLE: Final = {
     "nemotron3": "which layers are attention, Mamba or experts", "nemotronh": "which layers are attention or Mamba",
