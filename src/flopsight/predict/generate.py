@@ -11,6 +11,7 @@ from flopsight.models.ledger import Ledger
 from flopsight.plan import Formats, Plan
 from flopsight.predict.device import Device
 from flopsight.predict.engines.engine import Engine
+from flopsight.predict.engines.habits import kept, more, seen, whole_cache
 from flopsight.predict.forward import Forward, forward
 from flopsight.predict.shard import depth
 from flopsight.predict.step import Line, Split
@@ -87,9 +88,8 @@ def prefill_pass(
     Steps of a pipeline follow each other through its stages: m steps of p stages take (p + m - 1) / (p·m) of their sum.
     """
     _check(batch, isl, "isl")
-    run = forward(book, device, plan, formats)
     steps = [(n, Workload("prefill", b, s, p, images=images)) for n, b, s, p in _steps(batch, isl, past, engine.chunk)]
-    return _passed(run, engine, steps, batch * isl)
+    return _passed(Scene(book, device, plan, formats, engine, prompts=True), steps, batch * isl)
 
 
 def decode_pass(
@@ -97,8 +97,7 @@ def decode_pass(
 ) -> Pass:
     """One step that adds a token to each of `batch` sequences of `past` tokens."""
     _check(batch, past + 1, "past")
-    run = forward(book, device, plan, formats)
-    return _passed(run, engine, [(1, Workload("decode", batch, 1, past))], batch)
+    return _passed(Scene(book, device, plan, formats, engine), [(1, Workload("decode", batch, 1, past))], batch)
 
 
 def generate(
@@ -111,8 +110,12 @@ def generate(
     ttft = first.seconds + engine.request
     if osl == 1:
         return Generation(ttft, 0.0, ttft, first.sigma, first, None, batch, isl, osl, first.notes)
-    middle = decode_pass(book, device, plan, formats, batch, isl + osl // 2, engine)
-    tpot = _mean_step(forward(book, device, plan, formats), engine, batch, isl, osl, middle)
+    if whole_cache(engine):
+        middle = decode_pass(book, device, plan, formats, batch, isl + osl, engine)
+        tpot = middle.seconds
+    else:
+        middle = decode_pass(book, device, plan, formats, batch, isl + osl // 2, engine)
+        tpot = _mean_step(Scene(book, device, plan, formats, engine), batch, isl, osl, middle)
     total = ttft + (osl - 1) * tpot
     sigma = (first.sigma * ttft + middle.sigma * (total - ttft)) / total
     return Generation(ttft, tpot, total, sigma, first, middle, batch, isl, osl, (*first.notes, *middle.notes))
@@ -152,19 +155,64 @@ def _groups(count: int) -> Iterator[tuple[int, int]]:
         yield count * i // parts, count * (i + 1) // parts
 
 
-def _passed(run: Forward, engine: Engine, steps: list[tuple[int, Workload]], tokens: int) -> Pass:
+class Scene:
+    """A model on a device as an engine runs its steps of one kind: prompts or decode."""
+
+    def __init__(
+        self, book: Ledger, device: Device, plan: Plan, formats: Formats, engine: Engine, *, prompts: bool = False
+    ) -> None:
+        self.engine, self.prompts, self.formats = engine, prompts, formats
+        self.device = seen(engine, device, prompts=prompts)
+        self.run: Forward = forward(book, self.device, plan, kept(engine, device, formats, prompts=prompts))
+        self.layers, self.joined, self.routed = depth(book), joined_layers(self.run), routed_layers(self.run)
+
+    @property
+    def slower(self) -> float:
+        """The time of the engine's kernels over that of the best known ones."""
+        return (self.engine.prefills if self.prompts else self.engine.kernels) * self.engine.speed(self.device.family)
+
+    def causes(self, kernels: Split, sequences: float) -> Split:
+        """The seconds of one step by cause: kernels at the engine's speed, its habits, then what it adds."""
+        own = kernels * self.slower
+        run = self.run
+        own = own + more(self.engine, run.book, self.device, run.plan, self.formats, own, prompts=self.prompts)
+        return own + self.added(own.total, sequences)
+
+    def added(self, kernels: float, sequences: float) -> Split:
+        """What the engine adds to kernels that take so long: gaps and late launches, exchanges, and the host.
+
+        Launching one by one hides behind kernels; only what sticks out of them is `launch`. Decode steps that are
+        captured graphs have none of it.
+        """
+        e = self.engine
+        exchange = self.layers * e.per_collective if self.joined else 0.0
+        gaps = self.layers * e.per_layer + self.routed * e.per_routing
+        late = max(0.0, self.layers * e.eager - kernels - gaps) if self.prompts or not e.graphs else 0.0
+        return Split(collective=exchange, launch=gaps + late, host=e.host + e.per_sequence * sequences)
+
+
+def joined_layers(run: Forward) -> bool:
+    """Whether layers exchange data between devices."""
+    return any(isinstance(task.kernel, Collective) for task in run.shard.tasks)
+
+
+def routed_layers(run: Forward) -> int:
+    """Layers whose experts are routed."""
+    return sum(task.times for task in run.shard.tasks if isinstance(task.kernel, Routed))
+
+
+def _passed(scene: Scene, steps: list[tuple[int, Workload]], tokens: int) -> Pass:
     """Steps one after another, each with the engine's terms."""
-    count = sum(times for times, _ in steps)
+    run, count = scene.run, sum(times for times, _ in steps)
     flown = _in_flight(run.plan.pp, count)
     split, lines = Split(), _Sum()
     for times, workload in steps:
         found = run.lines(workload)
         lines.add(found, times * flown)
-        prompts = workload.phase == "prefill"
-        step = causes_of_step(run, engine, found, float(workload.batch), prompts=prompts)
+        step = scene.causes(sum((one.split for one in found), Split()), float(workload.batch))
         split = split + step * (times * flown)
     notes = (*run.device.notes, *run.kept.notes, *run.shard.notes)
-    return Pass(split.total, split, tuple(lines), engine.spread, tokens, count, notes)
+    return Pass(split.total, split, tuple(lines), scene.engine.spread, tokens, count, notes)
 
 
 def _in_flight(stages: int, steps: int) -> float:
@@ -197,57 +245,12 @@ def _scaled(a: Amounts, times: float) -> Amounts:
     return a if times == 1 else Amounts(*(getattr(a, f.name) * times for f in fields(Amounts)))
 
 
-# ------------------------------------------------------------ what the engine adds
-
-
-def causes_of_step(run: Forward, engine: Engine, lines: list[Line], sequences: float, *, prompts: bool) -> Split:
-    """The seconds of one step by cause: kernels at the engine's speed, then what it adds."""
-    kernels = sum((one.split for one in lines), Split()) * slower(run, engine, prompts=prompts)
-    return kernels + added(run, engine, kernels.total, sequences, prompts=prompts)
-
-
-def slower(run: Forward, engine: Engine, *, prompts: bool) -> float:
-    """The time of the engine's kernels over that of the best known ones."""
-    return (engine.prefills if prompts else engine.kernels) * engine.speed(run.device.family)
-
-
-def added(run: Forward, engine: Engine, kernels: float, sequences: float, *, prompts: bool) -> Split:
-    """What the engine adds to kernels that take so long: gaps and late launches, exchanges, and the host.
-
-    Launching one by one hides behind kernels; only what sticks out of them is `launch`. Decode steps that are captured
-    graphs have none of it.
-    """
-    layers, joined = depth(run.book), joined_layers(run)
-    exchange = layers * engine.per_collective if joined else 0.0
-    gaps = layers * engine.per_layer + routed_layers(run) * engine.per_routing
-    host = engine.host + engine.per_sequence * sequences
-    late = max(0.0, layers * engine.eager - kernels - gaps) if prompts or not engine.graphs else 0.0
-    return Split(collective=exchange, launch=gaps + late, host=host)
-
-
-def joined_layers(run: Forward) -> bool:
-    """Whether layers exchange data between devices."""
-    return any(isinstance(task.kernel, Collective) for task in run.shard.tasks)
-
-
-def routed_layers(run: Forward) -> int:
-    """Layers whose experts are routed."""
-    return sum(task.times for task in run.shard.tasks if isinstance(task.kernel, Routed))
-
-
-def step_seconds(run: Forward, engine: Engine, kernels: float, sequences: float, *, prompts: bool = False) -> float:
-    """Seconds of a step whose kernels take so long by themselves."""
-    own = kernels * slower(run, engine, prompts=prompts)
-    return own + added(run, engine, own, sequences, prompts=prompts).total
-
-
-def _mean_step(run: Forward, engine: Engine, batch: int, isl: int, osl: int, middle: Pass) -> float:
+def _mean_step(scene: Scene, batch: int, isl: int, osl: int, middle: Pass) -> float:
     """The mean of all decode steps: the middle one, times how the kernels' mean compares with the middle's."""
     import numpy as np
 
     count = min(osl - 1, MOST_POINTS)
     pasts = isl + (np.arange(count) + 0.5) * (osl - 1) / count
-    kernels = np.asarray(run.seconds(batch, 1, pasts, decode=True), dtype=float)
-    steps = [step_seconds(run, engine, float(k), batch) for k in np.atleast_1d(kernels)]
-    centre = step_seconds(run, engine, float(run.seconds(batch, 1, isl + osl // 2, decode=True)), batch)
-    return middle.seconds * float(np.mean(steps)) / centre
+    kernels = np.atleast_1d(np.asarray(scene.run.seconds(batch, 1, pasts, decode=True), dtype=float))
+    centre = float(scene.run.seconds(batch, 1, isl + osl // 2, decode=True))
+    return middle.seconds + float(np.mean(kernels) - centre) * scene.slower

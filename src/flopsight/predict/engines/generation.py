@@ -31,7 +31,7 @@ _DEFAULTS: Final = {
     "trtllm2023": _static("trtllm2023", per_layer=100e-6),
     "deepspeed": _static("deepspeed", per_layer=200e-6),
     "neuron": _static("neuron", host=1e-3, per_layer=50e-6),
-    "jax": _static("jax", per_layer=20e-6),
+    "jax": _static("jax", per_layer=20e-6, spread=0.4),
 }
 
 

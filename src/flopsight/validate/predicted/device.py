@@ -144,8 +144,10 @@ def _card(label: str, numbers: Numbers, cores: int = 0) -> Device:
     share = cores / units if cores else 1.0
     apple = kind == "soc"
     peaks = {"fp16": matrix * 1e12 * share} if apple else {"bf16": matrix * 1e12, "fp16": matrix * 1e12}
+    if not apple and "ada" not in label.lower():
+        peaks["fp16_acc16"] = 2 * peaks["fp16"]
     return Device(
-        "", label, family=family, vendor="apple" if apple else "nvidia", kind=kind, peaks=peaks,
+        "", label, family=family, vendor="Apple" if apple else "NVIDIA", kind=kind, peaks=peaks,
         vector=vector * 1e12 * share, bandwidth=bandwidth * 1e9, memory=memory * 2**30, units=cores or units,
         link=0.0 if apple else 32e9, domain=8, notes=(f"{label} from its data sheet",),
     )  # fmt: skip

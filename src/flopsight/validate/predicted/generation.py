@@ -29,8 +29,6 @@ NINETY: Final = 1.645
 """Standard deviations of a normal law between the middle and either end of a 90 % interval."""
 FEW: Final = 8
 """Prompt tokens where a row says "a few"."""
-UNPACKED: Final = 5.0
-"""Traffic of int8 weights that are unpacked into memory before each product: one byte read, two written, two read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +37,7 @@ class Case:
 
     what      decode (one step), prefill, generation
     extra     seconds a step beside the kernels, of layouts the plan has no word for
-    scale     kernels' time over the plan's
-    published the row's quantities by name: of what, and the factor from seconds (or 1 / seconds where `rate`)
+    notes     what was assumed
     """
 
     row: Row
@@ -209,18 +206,7 @@ def _llamacpp(row: Row, book: Ledger) -> Case | Unknown:
     sixteen = row.dtype.upper() == "F16"
     formats = Formats() if sixteen else Formats(weights="q4_k", head="q6_k")
     what = "prefill" if row.kind == "prefill" else "decode"
-    device = device_of_row(row)
-    if isinstance(device, Unknown):
-        return device
-    return _made(
-        row, what, book, Plan(pp=split), formats, llamacpp_name(device, sixteen, what), device=device,
-        isl=_whole(row, "isl", 1),
-    )  # fmt: skip
-
-
-def llamacpp_name(device: Device, sixteen: bool, what: str) -> str:
-    """llama.cpp has kernels of its own for each class of device and kind of weights."""
-    return "llamacpp"
+    return _made(row, what, book, Plan(pp=split), formats, "llamacpp", isl=_whole(row, "isl", 1))
 
 
 def _gpt_fast(row: Row, book: Ledger) -> Case | Unknown:
@@ -262,14 +248,8 @@ def _bloom(row: Row, book: Ledger) -> Case | Unknown:
     if backend == "ds-zero":
         gathered = _gathered(book, device, _count(row))
         return _made(row, "decode", book, Plan(dp=_count(row)), Formats(), "eager", extra=gathered)
-    if row.dtype == "int8":
-        slow = _slower(engine_of("deepspeed"), UNPACKED)
-        return _made(row, "decode", book, _plan(row), Formats(weights="int8", compute="fp16"), slow)
-    return _made(row, "decode", book, _plan(row), Formats(), "deepspeed")
-
-
-def _slower(engine: Engine, times: float) -> Engine:
-    return replace(engine, kernels=engine.kernels * times, prefills=engine.prefills * times)
+    formats = Formats(weights="int8", compute="fp16") if row.dtype == "int8" else Formats()
+    return _made(row, "decode", book, _plan(row), formats, "deepspeed")
 
 
 def _gathered(book: Ledger, device: Device, ranks: int) -> float:
@@ -288,9 +268,13 @@ def _trtllm(row: Row, book: Ledger) -> Case | Unknown:
 
 
 def _pope(row: Row, book: Ledger) -> Case | Unknown:
-    """One-dimensional tensor parallelism stands for the paper's layouts; caches lie split over the batch."""
-    chips = _count(row)
-    device = device_of_row(row)
+    """Layouts of Pope et al. 2022 (section 3.2 to 3.3) made of what the plan has.
+
+    WS 2D: tensor parallelism whose exchanges are 4 / sqrt(n) of the one-dimensional ones, and half again because
+    attention and feed-forward share one; attention "batch": caches split over the batch. WG: data parallelism with
+    weights gathered behind the products.
+    """
+    chips, device = _count(row), device_of_row(row)
     if isinstance(device, Unknown):
         return device
     padded = _padded(row) if "padded" in str(row.model.get("name")) else book
@@ -299,8 +283,29 @@ def _pope(row: Row, book: Ledger) -> Case | Unknown:
     formats = Formats(weights="int8", compute="bf16") if row.dtype.startswith("int8") else Formats()
     what = "prefill" if row.kind == "prefill" else "decode"
     past = 1984 if what == "decode" else _whole(row, "isl")
-    note = "The layouts of the source are not modelled: one-dimensional tensor parallelism stands for them."
-    return _made(row, what, padded, Plan(tp=chips), formats, "jax", device=device, isl=past, notes=(note,))
+    if str(row.parallelism.get("ffn_layout")).startswith("WG"):
+        batch = max(1, _whole(row, "batch") // chips)
+        found = _made(row, what, padded, Plan(dp=chips), formats, "jax", device=device, isl=past, batch=batch)
+        return _behind(found, _gathered(padded, device, chips)) if isinstance(found, Case) else found
+    found = _made(row, what, padded, Plan(tp=chips), formats, "jax", device=device, isl=past)
+    return _two_dimensional(found, chips) if isinstance(found, Case) else found
+
+
+def _behind(c: Case, gathered: float) -> Case:
+    """Gathering sticks out where it takes longer than the pass."""
+    seconds = prefill_pass(c.book, c.device, c.plan, c.formats, c.batch, c.isl, c.engine).seconds
+    return replace(c, extra=max(0.0, gathered - seconds))
+
+
+def _two_dimensional(c: Case, chips: int) -> Case:
+    """Less exchange, and caches split over the batch, than one-dimensional tensor parallelism has."""
+    asked = prefill_pass if c.what == "prefill" else decode_pass
+    split = asked(c.book, c.device, c.plan, c.formats, c.batch, c.isl, c.engine).split
+    less = split.collective * (1 - 0.5 * min(1.0, 4 / math.sqrt(chips)))
+    if c.row.parallelism.get("attention_layout") == "batch":
+        less += split.cache * (1 - 1 / min(chips, c.batch))
+    note = "One-dimensional tensor parallelism, corrected for the source's two-dimensional layout."
+    return replace(c, extra=-less, notes=(note,))
 
 
 def _padded(row: Row) -> Ledger | Unknown:
