@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from flopsight.api import count as count
     from flopsight.api import hardware as hardware
     from flopsight.api import mfu as mfu
+    from flopsight.api import predict as predict
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "can", "count", "hardware", "mfu"]
+__all__ = ["__version__", "can", "count", "hardware", "mfu", "predict"]
 
 
 def __getattr__(name: str) -> Any:
@@ -29,6 +30,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'flopsight' has no attribute {name!r}")
     from importlib import import_module
 
-    if name == "hardware":
-        return import_module("flopsight.hardware")  # a package that can be called
+    if name in ("hardware", "predict"):
+        return import_module(f"flopsight.{name}")  # packages that can be called
     return getattr(import_module("flopsight.api"), name)

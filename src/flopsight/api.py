@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from flopsight.report.hardware import HardwareResult
     from flopsight.report.mfu import MfuResult
     from flopsight.report.models import ModelsResult
+    from flopsight.report.predict import PredictResult
     from flopsight.report.validate import ValidateResult
     from flopsight.validate.run import Progress
 
@@ -189,6 +190,33 @@ def calibrate(
 
     found = build(measure(device, quick=quick, progress=progress) if progress else measure(device, quick=quick))
     return keep(found, save=save, out=out)
+
+
+def predict(
+    model: str | Mapping[str, Any], *, on: str, phase: str = "decode", batch: int | None = None,
+    concurrency: int | None = None, isl: int | None = None, osl: int | None = None, seq: int | None = None,
+    micro_batch: int = 1, global_batch: int | None = None, dtype: str = "", weights: str = "", kv: str = "",
+    tp: int | None = None, pp: int | None = None, dp: int | None = None, ep: int | None = None, cp: int | None = None,
+    zero: int | None = None, recompute: str = "", engine: str = "vllm", framework: str = "generic",
+    price: float | None = None, depth: int | None = None, files: Sequence[str] = (),
+) -> PredictResult:  # fmt: skip
+    """Predict how long a step takes on a machine, why, and what it leaves unused, with an interval.
+
+    phase    "train" (one optimizer step), "prefill", "decode" (one token each), or "serve" (a closed loop of clients)
+    batch    sequences over all devices; `concurrency` requests in flight; `global_batch` sequences of a training step
+    tp, ...  the layout; what is left out is chosen, and the answer says so
+    engine, framework   serving and training software, whose own time is added
+    price    dollars for a device and hour
+
+    Raises UsageError for what means nothing, Impossible where it does not fit, with a change that would.
+    """
+    from flopsight.report.build_predict import Wish, asked, build
+
+    wish = Wish(
+        phase, on, batch, concurrency, isl, osl, seq, micro_batch, global_batch, dtype, weights, kv, tp, pp, dp, ep, cp,
+        zero, recompute, engine, framework, tuple(files), price, depth,
+    )  # fmt: skip
+    return build(asked(model, wish), wish)
 
 
 def can(

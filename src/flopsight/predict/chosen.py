@@ -24,6 +24,14 @@ def widths(book: Ledger, most: int) -> list[int]:
     return [tp for tp in range(1, most + 1) if legal(book, Plan(tp=tp))]
 
 
+def training_layouts(book: Ledger, count: int, domain: int) -> Iterator[tuple[int, int]]:
+    """(tp, pp) that divide so many devices, the fewest devices a copy first, and wide before deep."""
+    for size in (n for n in range(1, count + 1) if count % n == 0):
+        for tp in range(min(size, max(1, domain)), 0, -1):
+            if size % tp == 0 and legal(book, Plan(tp=tp, pp=size // tp)):
+                yield tp, size // tp
+
+
 def inference_plan(book: Ledger, count: int, domain: int, left: int = 1) -> Plan:
     """All devices share the matrices if the heads allow it, else the most that can; copies take the rest.
 

@@ -26,13 +26,12 @@ from flopsight.predict.device import Device, device_of
 from flopsight.predict.engines.engine import Engine
 from flopsight.predict.forward import Forward, forward
 from flopsight.predict.generate import Pass, decode_pass
+from flopsight.predict.result import amounts, ends
 from flopsight.workload import Workload
 
 Verdict = Literal["yes", "likely", "unlikely", "no", "unknown"]
 ORDER: Final = ("yes", "likely", "unlikely", "unknown", "no")
 WIDTHS: Final = ("bf16", "fp8", "4-bit")
-Z90: Final = 1.6449
-"""Standard deviations to the ends of a 90 % interval."""
 MOST_DEVICES: Final = 256
 """Devices up to which a faster layout is looked for."""
 BATCHES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -143,12 +142,6 @@ class Format:
         return "yes" if low >= rate else "likely" if middle >= rate else "unlikely" if high >= rate else "no"
 
 
-def ends(value: float, sigma: float) -> tuple[float, float, float]:
-    """Low, value and high of 90 % of a lognormal of this spread."""
-    factor = math.exp(Z90 * sigma)
-    return value / factor, value, value * factor
-
-
 @dataclass(frozen=True, slots=True)
 class Users:
     """Several users together: seconds of a step and what is used meanwhile; shares are of all devices."""
@@ -240,17 +233,6 @@ def sizes(q: Question, device: Device, formats: Formats) -> tuple[float, float, 
         weights = float(q.params * Fraction(number_format(formats.weights).stored_bits) / 8)
         return weights, weights, cache
     return run.shard.weights, read, cache
-
-
-def amounts(run: Forward, workload: Workload) -> tuple[float, float]:
-    """Bytes of weights and of cache that a device moves in a pass."""
-    works = run.book.works(workload)
-    weights, cache = 0.0, 0.0
-    for task in run.shard.tasks:
-        found = task.kernel.amounts(works[task.stream])
-        weights += float(found.weights) * task.times
-        cache += float(found.cache) * task.times
-    return weights, cache
 
 
 def fastest(

@@ -14,9 +14,10 @@ from flopsight.models.asked import check
 from flopsight.models.ledger import ledger
 from flopsight.models.load import load
 from flopsight.models.plain import plain_name, size_of
-from flopsight.predict.claim import Claim, Format, Question, Users, claim, ends, mfu_of, question, reach, users
+from flopsight.predict.claim import Claim, Format, Question, Users, claim, mfu_of, question, reach, users
 from flopsight.predict.device import Device
 from flopsight.predict.engines.catalog import engine as find_engine
+from flopsight.predict.result import ends
 from flopsight.predict.step import Split
 from flopsight.report.can import CanResult, FormatRow, MachineRow, Range, RateRow, ReachRow, UserRow
 from flopsight.units import check_number

@@ -31,7 +31,7 @@ def headline(r: CanResult) -> str:
 
 
 def _reason(r: CanResult, f: FormatRow) -> str:
-    who = f"{r.model} on {f.devices} x {_name(r.machine.label)}"
+    who = f"{r.model} on {f.devices} x {look.short(r.machine.label)}"
     asked = f"{r.tokens_per_s:,.6g} tokens/s"
     if not f.fits:
         return (
@@ -67,11 +67,6 @@ def _against(f: FormatRow) -> str:
 
 def _gb(value: float) -> str:
     return format_si(value, "B", 3)
-
-
-def _name(label: str) -> str:
-    """A machine's label without what stands in brackets."""
-    return label.partition(" (")[0] if "announced" not in label else label
 
 
 def _of(m: MachineRow, width: str) -> FormatRow:
@@ -214,7 +209,7 @@ def _others(r: CanResult) -> Any:
     )  # fmt: skip
     for m in (r.machine, *r.others):
         count = "" if m.bandwidth_one_at_a_time else f"{m.devices} x "
-        table.add_row(f"{count}{_name(m.label)}", *[_cell(m, f) for f in m.formats], _short(m))
+        table.add_row(f"{count}{look.short(m.label)}", *[_cell(m, f) for f in m.formats], _short(m))
     return table
 
 
@@ -255,7 +250,7 @@ def _reach_row(m: MachineRow) -> list[str]:
         best, moved = "unknown", "unknown"
     passes = f"{x.tokens_per_pass:.1f}" if x.tokens_per_pass > 1 else "1" if x.devices else "unknown"
     return [
-        f"{_of(m, x.width).devices} x {_name(m.label)}",
+        f"{_of(m, x.width).devices} x {look.short(m.label)}",
         x.width,
         f"{x.devices_by_bandwidth:,}",
         best,

@@ -15,12 +15,15 @@ CAUSES: Final = {
     "weights": "reading weights",
     "cache": "reading the cache",
     "other": "moving activations",
-    "collective": "exchange, exposed",
+    "collective": "exchange between devices",
     "bubble": "waiting for other stages",
-    "host": "scheduler and sampler",
+    "host": "host: scheduler, Python",
     "launch": "kernel starts and gaps",
+    "prompts": "prompts of other requests",
 }
 BAR: Final = 40
+LEAST: Final = 5e-5
+"""Causes below this share of the time are not drawn."""
 
 
 def time(seconds: float, digits: int = 3) -> str:
@@ -48,6 +51,18 @@ def span(r: Range, form: Any = count) -> str:
     return f"{low.removesuffix(' ' + unit) if unit else low} to {high}"
 
 
+def short(label: str) -> str:
+    """A machine's label without what stands in brackets."""
+    return label.partition(" (")[0] if "announced" not in label else label
+
+
+def text(cell: str) -> Any:
+    """A cell as it is, with nothing in it taken for markup."""
+    from rich.text import Text
+
+    return Text(cell)
+
+
 def bars(causes: Mapping[str, float], extra: Mapping[str, str] | None = None) -> Any:
     """A line a cause, the longest first, with its seconds and its share."""
     table = plain(("", "left"), ("", "left"), ("", "right"), ("", "right"), ("", "left"))
@@ -55,6 +70,8 @@ def bars(causes: Mapping[str, float], extra: Mapping[str, str] | None = None) ->
     whole = sum(causes.values())
     for name, seconds in sorted(causes.items(), key=lambda item: -item[1]):
         share = seconds / whole if whole else 0.0
+        if share < LEAST:
+            continue
         note = (extra or {}).get(name, "")
         table.add_row(CAUSES.get(name, name), stick(share), time(seconds), percent(share), note)
     return table

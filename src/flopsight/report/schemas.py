@@ -48,6 +48,12 @@ def _can() -> Any:
     return CanResult
 
 
+def _predict() -> Any:
+    from flopsight.report.predict import PredictResult
+
+    return PredictResult
+
+
 RESULTS: dict[str, Callable[[], Any]] = {
     "calibrate": _calibrate,
     "can": _can,
@@ -55,5 +61,6 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "mfu": _mfu,
     "hardware": _hardware,
     "models": _models,
+    "predict": _predict,
     "validate": _validate,
 }
