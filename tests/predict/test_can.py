@@ -127,6 +127,12 @@ def test_a_thousand_tokens_a_second(claim):
     assert small.bytes_per_token > 0
 
 
+def test_a_machine_without_links_is_asked_alone():
+    found = api.can("llama-3.1-8b", on="m4-max", tokens_per_s=20, compare=["rtx-4090"])
+    assert found.machine.reach.devices == 1
+    assert found.verdict in ("yes", "likely", "unlikely")
+
+
 # ---------------------------------------------------------------- models and sizes
 
 

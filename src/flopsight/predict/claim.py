@@ -321,7 +321,8 @@ def _fewest(q: Question, device: Device, f: Format, target: float) -> tuple[Plan
     """The smallest layout that reaches the target, else the fastest one."""
     formats = Formats(weights=f.stored, cache=q.cache)
     best: tuple[Plan | None, float] = (None, 0.0)
-    for plan in one_copy(q.book, MOST_DEVICES, min(MOST_DEVICES, max(1, device.domain))):
+    most = min(MOST_DEVICES, device.domain) if device.link else 1
+    for plan in one_copy(q.book, most, most):
         if plan.pp > 1 or not _holds(q, device, plan, formats, f.room):
             continue
         rate = 1 / decode_pass(q.book, device, plan, formats, 1, q.context, q.engine).seconds

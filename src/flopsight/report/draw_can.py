@@ -27,6 +27,8 @@ def headline(r: CanResult) -> str:
     m = r.machine
     f = _of(m, m.width)
     start = IN_BF16[r.verdict] if f.width == "bf16" else START[r.verdict].format(f.width)
+    if any(o.verdict == "likely" for o in m.formats[: m.formats.index(f)]):
+        start = start.replace(", but only with", ", with")
     return f"{start}: {_reason(r, f)}{_others_in(r, f)}"
 
 
@@ -92,7 +94,7 @@ def draw(r: CanResult, width: int) -> Any:
 
 
 def _notes(r: CanResult) -> list[str]:
-    return [*r.notes, *r.machine.notes, *(f"{m.label}: {n}" for m in r.others for n in m.notes)]
+    return [*r.notes, *(note for m in (r.machine, *r.others) for note in m.notes)]
 
 
 # ------------------------------------------------------------ the arithmetic

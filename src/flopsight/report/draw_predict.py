@@ -68,9 +68,10 @@ def _facts(r: PredictResult) -> str:
     formats = ", ".join(f"{name} {form}" for name, form in r.formats.items())
     told = [f"{look.count(r.tokens_per_s_per_device)} tokens/s a device"]
     if r.phase != "serve" and r.ttft:
-        told.append(f"TTFT {look.time(r.ttft.value)} ({look.span(r.ttft, look.time)})")
+        together = f", {r.batch:,} prompts at once" if r.batch > 1 else ""
+        told.append(f"TTFT {look.time(r.ttft.value)} ({look.span(r.ttft, look.time)}){together}")
     if r.phase == "decode" and r.whole:
-        told.append(f"a whole answer of {r.osl:,} {look.time(r.whole.value)}")
+        told.append(f"all {r.osl:,} tokens of an answer after {look.time(r.whole.value)}")
     if r.phase == "serve":
         told.append(f"{look.count(r.details.get('running', 0))} of {r.batch:,} requests decode at a time")
     software = f"software {r.software}" if r.phase == "train" else f"engine {r.software}"

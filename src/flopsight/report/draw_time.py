@@ -101,7 +101,7 @@ def small_print(notes: Sequence[str], left_out: Sequence[str], unknown: Sequence
     for line in dict.fromkeys(notes):
         yield Text(f"Note: {line}", style="dim")
     if left_out:
-        yield Text(f"Left out: {'; '.join(left_out)}.", style="dim")
+        yield Text(f"Left out: {'; '.join(one.rstrip('.') for one in dict.fromkeys(left_out))}.", style="dim")
     for line in dict.fromkeys(unknown):
         yield Text(f"Unknown: {line}", style="yellow")
     if following:
