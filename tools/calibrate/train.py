@@ -35,16 +35,20 @@ RIDGE = {"log": 0.35, "share": 0.35}
 WEIGHT = 0.06
 """Scale of the soft L1 loss on log(predicted / published)."""
 FREE = {
-    "megatron": ("kernels", "vector", "launch", "tp_hidden", "ep_hidden"),
+    "megatron": ("kernels", "attention", "vector", "launch", "tp_hidden", "ep_hidden"),
+    "megatron-2025": ("kernels", "vector", "launch", "ep_hidden"),
     "megatron-2021": ("p2p_hidden", "launch", "tp_hidden"),
     "megascale": ("kernels",),
-    "llm-foundry": ("kernels", "vector", "launch", "overlap"),
-    "torchtitan": ("kernels", "vector", "tp_hidden"),
+    "llm-foundry": ("kernels", "attention", "vector", "launch", "overlap"),
+    "torchtitan": ("kernels", "attention", "vector", "tp_hidden"),
     "maxtext": ("vector", "overlap", "tp_hidden", "ep_hidden"),
-    "deepspeed": ("kernels", "overlap"),
+    "deepspeed": ("kernels", "exchange"),
 }
-CLOCKS = {"Volta": ("16",), "Ampere": ("16",), "Hopper": ("16", "8"), "Blackwell": ("16", "8", "4"), "TPU": ("16", "8")}
-PRIOR_CLOCKS = {"16": 1.1, "8": 1.3, "4": 1.5}
+CLOCKS = {
+    "Volta": ("16",), "Ampere": ("16", "attention"), "Hopper": ("16", "8", "routed", "attention"),
+    "Blackwell": ("16", "8", "4", "routed", "attention", "scan"), "TPU": ("16", "8", "routed", "attention"),
+}  # fmt: skip
+PRIOR_CLOCKS = {"16": 1.1, "8": 1.2, "4": 1.3, "attention": 1.1, "scan": 1.5, "routed": 1.2}
 SHARES = ("tp_hidden", "ep_hidden", "p2p_hidden", "overlap")
 
 
@@ -137,7 +141,7 @@ def knobs(chosen: list[Case]) -> list[Knob]:
     found = [Knob(soft, name, *_range(soft, name)) for soft, names in FREE.items() if soft in softs for name in names]
     for family, widths in CLOCKS.items():
         if family in families:
-            found += [Knob(f"clock:{family}", w, PRIOR_CLOCKS[w], 0.7, 3.0, True) for w in widths]
+            found += [Knob(f"clock:{family}", w, PRIOR_CLOCKS[w], 0.6, 6.0, True) for w in widths]
     return found
 
 

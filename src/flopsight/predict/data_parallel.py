@@ -72,6 +72,9 @@ class Traffic:
             self.gather + other.gather,
         )  # fmt: skip
 
+    def __mul__(self, times: float) -> Traffic:
+        return Traffic(self.forward * times, self.backward * times, self.reduce * times, self.gather * times)
+
 
 def traffic(
     device: Device, plan: Plan, weights: float, gradients: float, *, replicas: int, inner: int, each: bool = True

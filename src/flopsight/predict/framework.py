@@ -24,6 +24,7 @@ class Framework:
     """One class of training software.
 
     kernels     time of its kernels over that of the best known ones
+    attention   the same of its attention, over those and beyond `kernels`: generations of kernels differ more
     vector      bytes of its norms, activations and casts over those of fused ones
     launch      host seconds a kernel; a pass takes at least launches x this
     step        host seconds a step: data loader, optimizer's Python, logging
@@ -31,6 +32,7 @@ class Framework:
     ep_hidden   share of expert exchange behind other work
     p2p_hidden  share of sends between pipeline stages behind compute
     overlap     how much compute a second of data-parallel exchange can hide behind, per second
+    exchange    time of its data-parallel exchange over that of large messages on a quiet network
     flash       attention is fused; else the square of scores is stored (Korthikanti et al. 2022)
     reruns      share of the dense forward that its selective recompute runs again
     spread      standard deviation of log(measured / predicted) of a step
@@ -39,6 +41,7 @@ class Framework:
 
     name: str
     kernels: float = 1.0
+    attention: float = 1.0
     vector: float = 1.0
     launch: float = 0.0
     step: float = 0.0
@@ -46,6 +49,7 @@ class Framework:
     ep_hidden: float = 0.0
     p2p_hidden: float = 0.5
     overlap: float = 0.8
+    exchange: float = 1.0
     flash: bool = True
     reruns: float = 0.0
     spread: float = 0.25
@@ -56,13 +60,14 @@ DEFAULT: Final = "generic"
 PRIORS: Final = {
     "generic": Framework("generic", launch=5e-6, tp_hidden=0.3, ep_hidden=0.3),
     "megatron": Framework("megatron", launch=4e-6, tp_hidden=0.6, ep_hidden=0.3, p2p_hidden=0.8),
+    "megatron-2025": Framework("megatron-2025", launch=6e-6, tp_hidden=0.5, ep_hidden=0.1, p2p_hidden=0.8, vector=1.5),
     "megatron-2021": Framework("megatron-2021", launch=4e-6, flash=False, p2p_hidden=0.0, overlap=0.0),
     "megascale": Framework("megascale", tp_hidden=0.7, p2p_hidden=0.9),
     "llm-foundry": Framework("llm-foundry", launch=8e-6, vector=2.0),
-    "torchtitan": Framework("torchtitan", launch=2e-6, reruns=0.5),
-    "torchtitan-eager": Framework("torchtitan-eager", launch=8e-6, vector=2.0, reruns=0.5),
+    "torchtitan": Framework("torchtitan", launch=2e-6, reruns=0.3),
+    "torchtitan-eager": Framework("torchtitan-eager", launch=8e-6, vector=2.0, reruns=0.3),
     "maxtext": Framework("maxtext", tp_hidden=0.7, ep_hidden=0.5, overlap=0.9),
-    "deepspeed": Framework("deepspeed", launch=6e-6, vector=1.5, flash=False, overlap=0.7),
+    "deepspeed": Framework("deepspeed", launch=6e-6, vector=1.5, flash=False, overlap=0.5, exchange=3.0),
     "neuron": Framework("neuron", tp_hidden=0.3),
     "hf": Framework("hf", launch=10e-6, vector=2.5, overlap=0.5),
 }
@@ -95,8 +100,8 @@ def frameworks() -> dict[str, Framework]:
 def sustained(device: Device) -> Clocks:
     """Time of a kernel in a long run over that of a short burst: power and clocks, by family and width.
 
-    Keys are 16, 8 and 4 (bits of a matrix product) and attention. Families without a fit take their kind's; a kind
-    without one none.
+    Keys are 16, 8 and 4 (bits of a matrix product), routed (experts, on top of those), attention and scan. Families
+    without a fit take their kind's; a kind without one none.
     """
     table: dict[str, dict[str, float]] = coefficients("train").get("sustained", {})
     return table.get(device.family) or table.get(device.kind) or {}

@@ -39,6 +39,9 @@ ALIVE: Final = 2
 """Layers whose gathered parameters are alive at once under zero 3: the running one and the prefetched one."""
 SCORES: Final = 5
 """Bytes a score that an attention without a fused kernel keeps: softmax 2, mask 1, dropout's output 2."""
+LOGIT: Final = {"gpu": 6, "tpu": 4}
+"""Bytes a logit: fp32 scores, as Korthikanti et al. count them, beside their 16-bit originals; a whole-program compiler
+keeps the fp32 ones in registers and holds 16-bit scores and gradients."""
 PASSING: Final = ("residual", "rope", "route", "sampler", "apply")
 
 
@@ -77,7 +80,7 @@ def memory_train(forward: Forward, batch: Batch) -> Memory:
         forward, batch, tokens, counts[0], in_flight(plan.schedule, plan.pp, plan.vp, batch.passes(plan))
     )
     last = _activations(forward, batch, tokens, counts[-1], 1.0)
-    scores = logits(forward.book, tokens, plan)
+    scores = vocabulary(forward.book, tokens, plan) * LOGIT.get(forward.device.kind, LOGIT["gpu"])
     ends = (first, 0.0 if plan.pp > 1 else scores), (last, scores)
     activations, ahead = max(ends, key=sum) if plan.pp > 1 else ends[0]
     return Memory(*held, activations, ahead, _buffers(forward))
@@ -118,11 +121,10 @@ def _buffers(forward: Forward) -> float:
 # ------------------------------------------------------------ activations
 
 
-def logits(book: Ledger, tokens: float, plan: Plan) -> float:
-    """Bytes over the vocabulary: fp32 scores, as Korthikanti et al. count them, and a 16-bit copy with its gradient."""
-    rows = max((one.part.outputs for one in book.leaves if one.part.kind == "lm_head" and isinstance(one.part, Linear)),
-               default=0)  # fmt: skip
-    return tokens * rows * 8 / plan.tp
+def vocabulary(book: Ledger, tokens: float, plan: Plan) -> float:
+    """Logits of so many tokens on one device; 0 without a head."""
+    heads = [one.part.outputs for one in book.leaves if one.part.kind == "lm_head" and isinstance(one.part, Linear)]
+    return tokens * max(heads, default=0) / plan.tp
 
 
 def _activations(forward: Forward, batch: Batch, tokens: float, layers: int, flying: float) -> float:
@@ -143,17 +145,23 @@ def width(book: Ledger) -> int:
 
 def kept_by_layer(forward: Forward, batch: Batch) -> float:
     """Bytes a token and average layer keep on one device."""
-    total = _kept(forward, batch.seq, batch.fused, batch.fused or forward.plan.recompute != "none")
-    return total / depth(forward.book)
+    return _kept(forward, batch.seq, batch.fused, forward.plan.recompute) / depth(forward.book)
 
 
 @lru_cache(1024)
-def _kept(forward: Forward, seq: int, fused: bool, no_scores: bool) -> float:
-    """Bytes a token keeps in all numbered layers; dropout (1 byte of mask) goes with attention that is not fused."""
+def _kept(forward: Forward, seq: int, fused: bool, recompute: str) -> float:
+    """Bytes a token keeps in all numbered layers; dropout (1 byte of mask) goes with attention that is not fused.
+
+    Selective recompute spares the scores, or where a fused kernel keeps none, what norms and activations read.
+    """
+    spared = fused and recompute == "selective"
+    no_scores = fused or recompute != "none"
     seen: set[tuple[object, ...]] = set()
     total = 0.0
     for one in forward.book.leaves:
         if not layered(one) or one.stream != "text":
+            continue
+        if spared and isinstance(one.part, Norm | Elementwise):
             continue
         key = _input(one)
         if key is None or key not in seen:

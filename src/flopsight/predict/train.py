@@ -25,7 +25,7 @@ from flopsight.predict.framework import Clocks, Framework, framework, sustained,
 from flopsight.predict.kernels.collective import collective_seconds
 from flopsight.predict.kernels.roofline import roofline
 from flopsight.predict.kernels.vector import vector_seconds
-from flopsight.predict.memory_train import Memory, logits, memory_train, width
+from flopsight.predict.memory_train import Memory, memory_train, vocabulary, width
 from flopsight.predict.optimizer import optimizer
 from flopsight.predict.pipeline import Stage, bubble, deal
 from flopsight.predict.shard import depth
@@ -35,7 +35,7 @@ from flopsight.workload import Work, Workload
 
 GRADIENTS: Final = {"fp32": 4, "bf16": 2}
 PLACES: Final = ("layers", "first", "last")
-EXCHANGED: Final = ("tp", "ep", "cp")
+PRODUCTS: Final = ("matrix", "routed")
 SQUARE_FORWARD: Final = (4.0, 9.0)
 SQUARE_BACKWARD: Final = (8.0, 11.0)
 """Bytes a score that an attention without a fused kernel moves in its products and around them: scores written, softmax
@@ -145,7 +145,7 @@ class TrainStep:
 class Bundle:
     """All tasks of one place in the pipeline and one category, one micro-batch, the whole depth.
 
-    forward, backward, again   seconds by cause; `again` is what selective recompute repeats
+    forward, backward, again   seconds by cause; `again` is of norms and activations, which selective recompute repeats
     weights    share of `backward` that makes gradients of weights
     launches   kernels of a forward pass
     """
@@ -160,13 +160,17 @@ class Bundle:
 
 
 def category(task: Task) -> str:
-    """What scales a task: matrix16, matrix8, matrix4, attention, vector, tp or ep."""
+    """What scales a task: matrix or routed products by width, attention, scan (recurrences), vector, tp or ep."""
     kernel = task.kernel
     if isinstance(kernel, Collective):
         return "ep" if kernel.how == "all_to_all" else "tp"
     if isinstance(kernel, Core):
         return "attention"
-    return "vector" if isinstance(kernel, Moved) else f"matrix{width_of(kernel.compute)}"
+    if isinstance(kernel, Other):
+        return "scan"
+    if isinstance(kernel, Moved):
+        return "vector"
+    return f"{'routed' if isinstance(kernel, Routed) else 'matrix'}{width_of(kernel.compute)}"
 
 
 def place(task: Task) -> str:
@@ -211,7 +215,7 @@ def _task(run: Forward, task: Task, work: Work, batch: Batch) -> Iterable[Bundle
     amounts = kernel.amounts(work)
     first = causes(task, device, amounts, ahead) * task.times
     then = causes(task, device, _scaled(amounts, back / ahead if ahead else 1.0), back) * task.times
-    again = first if isinstance(kernel, Core | Moved) else Split()
+    again = first if isinstance(kernel, Moved) else Split()
     launches = 0 if isinstance(kernel, Collective) else task.times
     yield Bundle(place(task), category(task), first, then, again, weights, launches)
     if isinstance(kernel, Routed):
@@ -287,7 +291,7 @@ def _square(run: Forward, task: Task, kernel: Core, work: Work) -> Bundle:
     scores = square / (2 * each)
     ahead = _square_seconds(device, kernel.compute, square, scores, SQUARE_FORWARD) * task.times
     back = _square_seconds(device, kernel.compute, 2 * square, scores, SQUARE_BACKWARD) * task.times
-    return Bundle(place(task), "attention", ahead, back, ahead, 0.0, 5 * task.times)
+    return Bundle(place(task), "attention", ahead, back, Split(), 0.0, 5 * task.times)
 
 
 def _square_seconds(device: Device, compute: str, flops: float, scores: float, moved: tuple[float, float]) -> Split:
@@ -298,7 +302,7 @@ def _square_seconds(device: Device, compute: str, flops: float, scores: float, m
 def _loss(run: Forward, batch: Batch) -> tuple[Bundle, ...]:
     """Cross-entropy over the vocabulary and its gradient."""
     tokens = batch.micro_batch * batch.seq / run.plan.cp
-    rows = logits(run.book, tokens, run.plan) / 8
+    rows = vocabulary(run.book, tokens, run.plan)
     if not rows:
         return ()
     seconds = Split(other=float(vector_seconds(run.device, rows * LOSS)) / 2)
@@ -331,7 +335,7 @@ def _stage(run: Forward, batch: Batch, soft: Framework, clocks: Clocks, layers: 
         if not times:
             continue
         counted = times * factor(clocks, soft, one.category)
-        again = _again(one, plan, soft)
+        again = _again(one, plan, soft, fused=batch.fused)
         seconds = (one.forward + again + one.backward) * counted
         kept = _hidden(soft, one.category)
         if kept:
@@ -357,25 +361,31 @@ def _floor(device: float, host: float) -> float:
     return float((device**4 + host**4) ** 0.25)
 
 
-def _again(one: Bundle, plan: Plan, soft: Framework) -> Split:
-    """What recompute repeats: everything in the layers, or the cores (and norms) a framework does not keep."""
+def _again(one: Bundle, plan: Plan, soft: Framework, *, fused: bool) -> Split:
+    """What recompute repeats in the layers: everything, or what `memory_train` does not keep under "selective".
+
+    Selective is the square of scores where attention is not fused (Korthikanti et al. 2022), else norms and
+    activations, and the share of products that the framework gives up as well.
+    """
     if plan.recompute == "none" or one.place != "layers":
         return Split()
     if plan.recompute == "full":
         return one.forward
-    if one.category == "attention":
-        return one.again * float(soft.reruns == 0)
-    if soft.reruns and one.category.startswith("matrix"):
+    if not fused:
+        return one.forward if one.category == "attention" else Split()
+    if one.category.startswith(PRODUCTS):
         return one.forward * soft.reruns
-    return one.again if soft.reruns else Split()
+    return one.again if one.category == "vector" else Split()
 
 
 def factor(clocks: Clocks, soft: Framework, kind: str) -> float:
     """What multiplies the burst time of a category: sustained clocks and the class of software."""
-    if kind.startswith("matrix"):
-        return clocks.get(kind[6:], 1.0) * soft.kernels
+    if kind.startswith(PRODUCTS):
+        return clocks.get(kind[6:], 1.0) * soft.kernels * (clocks.get("routed", 1.0) if kind[0] == "r" else 1.0)
     if kind == "attention":
-        return clocks.get("attention", 1.0) * soft.kernels
+        return clocks.get("attention", clocks.get("16", 1.0)) * soft.kernels * soft.attention
+    if kind == "scan":
+        return clocks.get("scan", 1.0)
     return soft.vector if kind == "vector" else 1.0
 
 
@@ -530,7 +540,7 @@ def _exchanges(
     found.append(Part("cp", shown * m, (ring - shown) * m))
     send = _send(run, batch)
     found.append(Part("p2p", send * (1 - soft.p2p_hidden) * m, send * soft.p2p_hidden * m))
-    t, stage, buckets = _replicas(run, batch, share), busy.stage, max(1, layers)
+    t, stage, buckets = _replicas(run, batch, share) * soft.exchange, busy.stage, max(1, layers)
     back = stage.inputs + stage.weights
     every = exposed(t.forward, stage.forward, soft.overlap, buckets) + exposed(t.backward, back, soft.overlap, buckets)
     once = exposed(t.reduce, back, soft.overlap, buckets) + exposed(t.gather, stage.forward, soft.overlap, buckets)

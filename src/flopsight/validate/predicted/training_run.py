@@ -33,7 +33,8 @@ Recompute = Literal["none", "selective", "full"]
 SOFTWARE: Final = (
     (r"llmfoundry", "llm-foundry"), (r"torchtitan.*", "torchtitan"), (r"maxtext|tpu-recipes|levanter", "maxtext"),
     (r"deepspeed", "deepspeed"), (r"aws-trn|neuron", "neuron"), (r"megascale", "megascale"),
-    (r"megatron-bridge|dgxc|nemo|megatron-core|megatron-examples|llama3-table", "megatron"),
+    (r"dgxc|megatron-bridge/25.0", "megatron-2025"),
+    (r"megatron-bridge|nemo|megatron-core|megatron-examples|llama3-table", "megatron"),
     (r"megatron|korthikanti|mt-nlg|palm-table3", "megatron-2021"),
 )  # fmt: skip
 CONTEXT: Final = 4_000_000
@@ -43,6 +44,7 @@ FULL: Final = 0.97
 WIDTHS: Final = (
     (r"nvfp4|mxfp4|fp4", "fp4"), (r"fp8|float8", "fp8"), (r"int8", "int8"),
 )  # fmt: skip
+INTERLEAVED: Final = r"megatron-core|llama3-table"
 GPUS_TRIED: Final = (1, 2, 4, 8)
 STAGES_TRIED: Final = (1, 2, 4, 8, 16)
 MICRO_TRIED: Final = (1, 2, 4, 8)
@@ -106,7 +108,9 @@ class _Scene:
 
     @property
     def count(self) -> int:
-        return max(1, round(self.row.number(self.row.hardware, "count") or 0) or 64)
+        """Devices; a run of which only hours are printed is taken to have had a thousand."""
+        printed = self.row.number(self.row.hardware, "count") or self.row.number(self.row.measured, "gpus")
+        return max(1, round(printed)) if printed else 1024 if self.row.measured.get("gpu_hours") else 64
 
     @property
     def seq(self) -> int:
@@ -196,8 +200,11 @@ def _experts(s: _Scene, width: int) -> int:
 
 
 def _chunks(s: _Scene, pp: int) -> int:
-    vp = _whole(s.row, "vp", "interleave") or 1
-    return vp if pp > 1 and pp * vp <= depth(s.book) else 1
+    """Printed; tables of recent Megatron without such a column come from interleaved runs."""
+    vp, layers = _whole(s.row, "vp", "interleave") or 1, depth(s.book)
+    if vp == 1 and pp > 1 and re.match(INTERLEAVED, s.row.group):
+        vp = next((v for v in range(8, 1, -1) if layers % (pp * v) in (0, pp * v - 2)), 1)
+    return vp if pp > 1 and pp * vp <= layers else 1
 
 
 def _zero(s: _Scene) -> int:
@@ -206,11 +213,15 @@ def _zero(s: _Scene) -> int:
     told = _whole(row, "zero") or int((re.findall(r"zero(\d)", note) or [0])[0])
     if told:
         return min(told, 3)
+    if re.search("BLOOM|NeoX", str(row.model.get("name"))):
+        return 1
     if fsdp == "SHARD_GRAD_OP":
         return 2
     if fsdp or _whole(row, "ici_fsdp", "slices") or "ZeRO-3" in str(row.parallelism.get("scheme", "")):
         return 3
-    return {"megatron": 1, "megascale": 1, "maxtext": 3, "torchtitan": 3, "llm-foundry": 3}.get(s.soft, 0)
+    return {"megatron": 1, "megatron-2025": 1, "megascale": 1, "maxtext": 3, "torchtitan": 3, "llm-foundry": 3}.get(
+        s.soft, 0
+    )
 
 
 def _hybrid(s: _Scene, dp: int) -> int:
@@ -239,14 +250,14 @@ def sequences(s: _Scene, plan: Plan) -> int:
     whole = row.whole(load, "global_batch")
     if whole:
         return whole
-    tokens = row.number(load, "global_batch_tokens") or row.number(row.measured, "global_tokens_per_step")
-    if tokens:
-        return max(1, round(tokens / s.seq))
     each = (
         row.number(load, "batch_per_dp") or row.number(load, "local_batch") or row.number(load, "micro_batch_per_gpu")
     )
     if each:
         return max(1, round(each * plan.dp))
+    tokens = row.number(load, "global_batch_tokens") or row.number(row.measured, "global_tokens_per_step")
+    if tokens:
+        return max(1, round(tokens / s.seq))
     chip = row.number(load, "per_chip_batch")
     return max(1, round(chip * plan.devices)) if chip else 0
 
@@ -302,7 +313,7 @@ def _told(s: _Scene) -> Recompute | None:
         if value is False:
             return "none"
         words = str(value).lower()
-        return "selective" if "selective op" in words or "core" in words or "minimal" in words else "full"
+        return "selective" if "selective" in words or "minimal" in words else "full"
     return "full" if s.soft in ("megatron-2021", "deepspeed") else None
 
 
