@@ -205,7 +205,9 @@ def _shipped(state: dict[str, Any], error: dict[str, Any]) -> dict[str, Any]:
     found = {}
     for name in FIELDS:
         one: Engine = state["engines"][name]
-        fixed = {"chunk": one.chunk, "mixed": False, "block": 1, "graphs": one.graphs}
+        fixed: dict[str, Any] = {"graphs": False} if not one.graphs else {}
+        if one.chunk < generation.UNBOUNDED:
+            fixed["chunk"] = one.chunk
         fitted = _rounded({f: getattr(one, f) for f in ("host", *FIELDS[name]) if getattr(one, f)})
         families = {"families": _rounded(dict(one.families))} if one.families else {}
         found[name] = {**fixed, **fitted, **families, "spread": error[name]["spread"], "source": "fitted, see protocol"}

@@ -18,7 +18,7 @@ UNBOUNDED: Final = 2**40
 
 def _static(name: str, **values: float | bool) -> Engine:
     """An engine that runs a batch as it is: no scheduler, no pages, no prompts beside a decode batch."""
-    whole: dict[str, Any] = {"chunk": UNBOUNDED, "mixed": False, "block": 1, **values}
+    whole: dict[str, Any] = {"chunk": UNBOUNDED, "mixed": False, "block": 1, "fraction": 1.0, **values}
     return Engine(name, **whole)
 
 
@@ -40,5 +40,5 @@ def generation_engines() -> dict[str, Engine]:
     """Engines for static batches by name, as fitted."""
     found = dict(_DEFAULTS)
     for name, values in coefficients("generation").get("engines", {}).items():
-        found[name] = Engine(name, **values)
+        found[name] = _static(name, **values)
     return found

@@ -247,7 +247,7 @@ def _bloom(row: Row, book: Ledger) -> Case | Unknown:
         return _made(row, "decode", book, Plan(pp=_count(row)), Formats(), "eager")
     if backend == "ds-zero":
         gathered = _gathered(book, device, _count(row))
-        return _made(row, "decode", book, Plan(dp=_count(row)), Formats(), "eager", extra=gathered)
+        return _made(row, "decode", book, Plan(dp=_count(row), zero=3), Formats(), "eager", extra=gathered)
     formats = Formats(weights="int8", compute="fp16") if row.dtype == "int8" else Formats()
     return _made(row, "decode", book, _plan(row), formats, "deepspeed")
 
@@ -285,7 +285,7 @@ def _pope(row: Row, book: Ledger) -> Case | Unknown:
     past = 1984 if what == "decode" else _whole(row, "isl")
     if str(row.parallelism.get("ffn_layout")).startswith("WG"):
         batch = max(1, _whole(row, "batch") // chips)
-        found = _made(row, what, padded, Plan(dp=chips), formats, "jax", device=device, isl=past, batch=batch)
+        found = _made(row, what, padded, Plan(dp=chips, zero=3), formats, "jax", device=device, isl=past, batch=batch)
         return _behind(found, _gathered(padded, device, chips)) if isinstance(found, Case) else found
     found = _made(row, what, padded, Plan(tp=chips), formats, "jax", device=device, isl=past)
     return _two_dimensional(found, chips) if isinstance(found, Case) else found
