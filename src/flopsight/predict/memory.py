@@ -314,7 +314,7 @@ def _narrower(device: Device, formats: Formats) -> Iterator[tuple[str, Formats]]
 
 def _wider(book: Ledger, device: Device, plan: Plan) -> Iterator[tuple[str, Plan]]:
     """More devices for one copy of the model, the fewest first."""
-    for times in (2, 4, 8, 16):
+    for times in (2, 4, 8):
         tp, pp = plan.tp * times, plan.pp * times
         if tp <= device.domain and _divides(book, tp):
             yield f"Share each layer among {tp} devices (tp)", replace(plan, tp=tp)
