@@ -204,7 +204,7 @@ def test_the_smallest_change_is_named() -> None:
     both = change("llama-3.1-405b", H100, Plan(), concurrency=1, isl=1000, osl=100)
     assert "fp8" in both
     assert "8 devices" in both
-    told = change("llama-3.1-8b", device("nvidia-rtx-4090"), Plan(), concurrency=1, isl=120_000, osl=100)
+    told = change("llama-3.1-8b", device("nvidia-rtx-4090"), Plan(), concurrency=1, isl=60_000, osl=100)
     assert told == "Keep the cache in fp8."
     assert "Nothing tried" in change("deepseek-v3", device("nvidia-t4"), Plan(), concurrency=1, isl=1000, osl=100)
 
