@@ -197,7 +197,7 @@ def predict(
     concurrency: int | None = None, isl: int | None = None, osl: int | None = None, seq: int | None = None,
     micro_batch: int = 1, global_batch: int | None = None, dtype: str = "", weights: str = "", kv: str = "",
     tp: int | None = None, pp: int | None = None, dp: int | None = None, ep: int | None = None, cp: int | None = None,
-    zero: int | None = None, recompute: str = "", engine: str = "vllm", framework: str = "generic",
+    zero: int | None = None, recompute: str = "", engine: str = "", framework: str = "generic",
     price: float | None = None, depth: int | None = None, files: Sequence[str] = (),
 ) -> PredictResult:  # fmt: skip
     """Predict how long a step takes on a machine, why, and what it leaves unused, with an interval.

@@ -1,6 +1,7 @@
 """`flopsight can`: the claim that started the project, and what follows from it, by hand."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import jsonschema
@@ -10,9 +11,13 @@ import flopsight
 from flopsight import api
 from flopsight.cli.main import run
 from flopsight.errors import UsageError
+from flopsight.hardware.catalog import node
 from flopsight.models.ledger import ledger
 from flopsight.models.load import load
 from flopsight.models.plain import SHAPES, plain_config, plain_size
+from flopsight.predict.claim import claim as ask_machine
+from flopsight.predict.claim import question
+from flopsight.predict.engines.catalog import engine
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +81,14 @@ def test_verdict_follows_from_the_interval(claim):
         asked = api.can("dense:1T", on="8xH100-SXM", tokens_per_s=rate, compare=[])
         if rate < asked.machine.formats[-1].ceiling_tokens_per_s or verdict == "no":
             assert asked.verdict == verdict
+
+
+def test_nothing_passes_the_ceiling():
+    asked = question(ledger(load("dense:1T")), 60.0, 2048, engine("vllm"))
+    found = ask_machine(asked, node("8xH100-SXM")).formats[2]
+    wide = replace(found, step=replace(found.step, sigma=1.0))
+    assert wide.rates()[2] > 60 > wide.ceiling  # an interval so wide that it passes what bandwidth allows
+    assert wide.verdict(60.0) == "no"
 
 
 def test_more_users_use_more(claim):

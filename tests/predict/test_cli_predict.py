@@ -71,10 +71,10 @@ def test_text_answers_first(answer):
 
 
 def test_decode_is_slower_than_its_bytes():
-    found = api.predict("llama-3.1-70b", on="8xH100-SXM", batch=1, isl=1024, weights="fp8")
+    found = api.predict("llama-3.1-70b", on="8xH100-SXM", batch=8, isl=32768, weights="fp8")
     # 70.6 billion parameters, of which the 1.05 billion of the input embedding are not read and the head's 1.05 are
     # stored in 16 bits; a cache of 80 layers x 2 x 8 x 128 values
-    floor = (68.5e9 + 2 * 1.05e9 + 1024 * 2 * 80 * 2 * 8 * 128) / (8 * 3.35e12)
+    floor = (68.5e9 + 2 * 1.05e9 + 8 * 32768 * 2 * 80 * 2 * 8 * 128) / (8 * 3.35e12)
     assert found.seconds.value > floor
     assert found.mbu.ratio == pytest.approx(floor / found.seconds.value, rel=0.01)
 
@@ -120,6 +120,13 @@ def test_experts_count_only_where_visited():
     read = [sum(p.weight_bytes for p in found.parts) for found in (one, many)]
     assert read[0] < 0.35 * read[1]
     assert read[1] * 8 == pytest.approx(2 * 46.7e9, rel=0.02)
+
+
+def test_a_sample_that_fixes_its_length_is_counted_so():
+    found = api.predict("vit-base-patch16-224", on="h100-sxm", phase="train", micro_batch=32)
+    assert found.tokens == 32 * 197
+    found = api.predict("dit-xl-2-256", on="h100-sxm", phase="prefill", batch=4)
+    assert (found.tokens, found.ttft, found.software) == (4 * 256, None, "none")
 
 
 # ---------------------------------------------------------------- choices

@@ -40,7 +40,7 @@ def can(
     engine
         The software, whose own time is added: vllm, sglang, trtllm, or none.
     compare
-        Other machines, with commas between; "none" for none.
+        Other machines, with commas between, or "none"; by default one of each current kind.
     reach
         A higher rate, for which is said what it would take.
     hardware_file

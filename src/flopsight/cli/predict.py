@@ -29,7 +29,7 @@ def predict(
     cp: int | None = None,
     zero: Literal[0, 1, 2, 3] | None = None,
     recompute: Literal["none", "selective", "full"] | None = None,
-    engine: str = "vllm",
+    engine: str = "",
     framework: str = "generic",
     price: float | None = None,
     depth: int | None = None,
@@ -82,7 +82,8 @@ def predict(
     recompute
         Activation checkpointing in training.
     engine
-        Serving software, whose own time is added: vllm, sglang, trtllm, or none.
+        Software whose own time is added: vllm (the default where there is a cache), sglang, trtllm, eager, compile, or
+        none.
     framework
         Training software: generic, megatron, torchtitan, maxtext, deepspeed, hf.
     price

@@ -6,24 +6,25 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from flopsight.plan import Plan
 from flopsight.predict.forward import Forward, forward
+from flopsight.predict.memory import cache_of, memory
 from flopsight.predict.result import Ask, Room
-from flopsight.predict.serve import cache_bytes
 
-ACTIVATIONS: Final = 0.02
-"""Of a device's memory, for activations of a step and captured graphs."""
-MOST: Final = 2**20
+SPARE: Final = 4e9
+"""Bytes a device is taken to need beside weights and cache when devices are counted."""
+USES: Final = ("weights", "cache", "activations", "buffers", "fragmentation")
 
 
 def room_of(ask: Ask, run: Forward) -> Room:
-    """Weights, cache at the end of every answer, activations; the largest batch whose cache fits."""
-    device, each = run.device, cache_bytes(run, float(ask.isl + ask.osl))
-    sequences = -(-ask.concurrency // ask.plan.dp) if ask.phase == "serve" else ask.each
-    uses = {"weights": run.shard.weights, "cache": each * sequences, "activations": ACTIVATIONS * device.memory}
-    allowed = device.memory * ask.engine.fraction
-    free = allowed - uses["weights"] - uses["activations"]
-    most = min(MOST, int(free // each)) * ask.plan.dp if free > 0 and each else MOST if free > 0 else 0
-    return Room(uses, device.memory, allowed, most, "concurrency" if ask.phase == "serve" else "batch")
+    """What a device of the replica holds at the end of every answer, and how many sequences it could."""
+    clients = ask.concurrency if ask.phase == "serve" else ask.batch
+    found = memory(
+        ask.book, run.device, ask.plan, ask.formats, ask.engine, concurrency=clients, isl=ask.isl, osl=ask.osl
+    )
+    uses = {name: float(getattr(found, name)) for name in USES}
+    most = found.largest_batch * ask.plan.dp
+    return Room(uses, run.device.memory, found.capacity, most, "concurrency" if ask.phase == "serve" else "batch")
 
 
 def changes(ask: Ask) -> Iterator[tuple[str, Ask]]:
@@ -66,11 +67,9 @@ def advice(ask: Ask, found: Room) -> str:
 
 def _more(ask: Ask) -> str:
     """How many devices hold the weights and the cache, shared evenly."""
-    from flopsight.plan import Plan
-
     whole = forward(ask.book, ask.device, Plan(), ask.formats)
-    held = whole.shard.weights + cache_bytes(whole, float(ask.isl + ask.osl))
-    each = ask.device.memory * (ask.engine.fraction - ACTIVATIONS)
-    count = max(ask.node.count + 1, -(-int(held) // int(each)))
+    held = whole.shard.weights + cache_of(whole, ask.engine).bytes(ask.isl + ask.osl)
+    each = ask.device.memory * ask.engine.fraction - SPARE
+    count = max(ask.node.count + 1, -(-int(held) // int(max(1.0, each))))
     size = 1 << (count - 1).bit_length()
     return f"No format or layout makes it fit; {size} devices, sharing all weights, would."

@@ -59,12 +59,12 @@ def _does_not_fit(ask: Ask, room: Room) -> str:
 def _prefill(ask: Ask) -> Prediction:
     run, room = _ready(ask)
     found = prefill_pass(ask.book, ask.device, ask.plan, ask.formats, ask.each, ask.isl, ask.engine)
-    step = Timed(found.seconds, found.sigma)
+    step, keeps = Timed(found.seconds, found.sigma), bool(ask.book.cache_per_token or ask.book.cache_fixed)
     load = Workload("prefill", ask.each, ask.isl)
     return Prediction(
         ask, step, ask.batch * ask.isl, ask.batch * ask.isl / found.seconds, found.split, 0.0,
         parts_of(run, found.lines), tuple(_flops(ask, run, load, found.seconds)), room, engine_of(run),
-        ttft=Timed(found.seconds + ask.engine.request, found.sigma), notes=_notes(run, found.notes),
+        ttft=Timed(found.seconds + ask.engine.request, found.sigma) if keeps else None, notes=_notes(run, found.notes),
         left_out=LEFT_OUT["prefill"],
     )  # fmt: skip
 

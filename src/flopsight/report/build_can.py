@@ -17,6 +17,8 @@ from flopsight.models.plain import plain_name, size_of
 from flopsight.predict.claim import Claim, Format, Question, Users, claim, mfu_of, question, reach, users
 from flopsight.predict.device import Device
 from flopsight.predict.engines.catalog import engine as find_engine
+from flopsight.predict.engines.engine import Engine
+from flopsight.predict.framework import Framework
 from flopsight.predict.result import ends
 from flopsight.predict.step import Split
 from flopsight.report.can import CanResult, FormatRow, MachineRow, Range, RateRow, ReachRow, UserRow
@@ -56,6 +58,13 @@ def asked(
     return question(book, rate, context, find_engine(engine), cache), node, [n for n in others if n.name != node.name]
 
 
+def basis_of(software: Engine | Framework) -> str:
+    """Where the width of an interval comes from."""
+    if software.source == "assumed" or software.name == "none":
+        return f"the interval is assumed: no measurements of {software.name} stand behind it"
+    return f"the interval is the spread of {software.name}: {software.source}"
+
+
 def check_rate(rate: float) -> float:
     """A rate above zero; UsageError for any other."""
     if check_number(rate, "tokens a second") <= 0:
@@ -70,7 +79,8 @@ def build(q: Question, node: Node, others: Sequence[Node], target: float) -> Can
     dtype = "bf16" if not best.step else _computed(first.device, best)
     return CanResult(
         model=q.book.model.name, params=q.params or q.book.params, flops_per_token=q.flops, tokens_per_s=q.rate,
-        context=q.context, engine=q.engine.name, cache_dtype=q.cache or "16 bits", verdict=best.verdict(q.rate),
+        context=q.context, engine=q.engine.name, basis=basis_of(q.engine), cache_dtype=q.cache or "16 bits",
+        verdict=best.verdict(q.rate),
         machine=_machine(q, first, target), users=[_user(u) for u in users(q, node, first.device, best)],
         rates=[_rate(q, node, rate, dtype) for rate in sorted({PACE, q.rate})],
         others=[_machine(q, claim(q, other), target) for other in others],

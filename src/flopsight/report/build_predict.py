@@ -22,7 +22,7 @@ from flopsight.predict.result import PHASES, Ask, Part, Prediction, Timed
 from flopsight.predict.room import room_of
 from flopsight.predict.run import predict, training_room
 from flopsight.predict.shard import check as check_plan
-from flopsight.report.build_can import causes
+from flopsight.report.build_can import basis_of, causes
 from flopsight.report.can import Range
 from flopsight.report.mfu import ShareRow
 from flopsight.report.predict import MemoryRow, MoneyRow, PartRow, PredictResult
@@ -59,7 +59,7 @@ class Wish:
     cp: int | None = None
     zero: int | None = None
     recompute: str = ""
-    engine: str = "vllm"
+    engine: str = ""
     framework: str = "generic"
     files: tuple[str, ...] = ()
     price: float | None = None
@@ -76,10 +76,12 @@ def asked(model: str | Mapping[str, Any], wish: Wish) -> Ask:
     _possible(book, wish, device, node)
     formats = Formats(compute=wish.dtype, weights=wish.weights, cache=wish.kv)
     tokens = book.model.context or ISL
+    keeps = bool(book.cache_per_token or book.cache_fixed)
+    own = int(book.tokens(Workload("prefill", 1, 1))) if book.by_sample else 0
     first = Ask(
-        wish.phase, book, node, device, Plan(), formats, find_engine(wish.engine),  # type: ignore[arg-type]
-        isl=wish.isl or min(ISL, tokens), osl=wish.osl or (min(ISL, tokens) if wish.phase == "serve" else 1),
-        seq=wish.seq or min(SEQ, tokens), micro_batch=wish.micro_batch,
+        wish.phase, book, node, device, Plan(), formats, find_engine(wish.engine or ("vllm" if keeps else "none")),  # type: ignore[arg-type]
+        isl=own or wish.isl or min(ISL, tokens), osl=wish.osl or (min(ISL, tokens) if wish.phase == "serve" else 1),
+        seq=own or wish.seq or min(SEQ, tokens), micro_batch=wish.micro_batch,
         framework=find_framework(wish.framework).name,
     )  # fmt: skip
     return _training(first, wish) if wish.phase == "train" else _inference(first, wish)
@@ -193,8 +195,8 @@ def _smallest(ask: Ask, wish: Wish, fixed: dict[str, Any]) -> Ask:
         raise UsageError(f"cp {cp} does not divide {ask.node.count} devices.")
     for recompute in recomputes:
         for tp, pp in training_layouts(ask.book, ask.node.count // cp, ask.device.domain):
-            for zero in [wish.zero] if wish.zero is not None else [1, 3] if pp == 1 else [1]:
-                dp = ask.node.count // (cp * tp * pp)
+            dp = ask.node.count // (cp * tp * pp)
+            for zero in _zeros(wish, dp, pp):
                 shape = {"tp": tp, "pp": pp, "dp": dp, "zero": zero, "sequence_parallel": tp > 1}
                 plan = Plan(**{**fixed, **shape, "recompute": recompute})
                 last = _batched(replace(ask, plan=plan), wish, [f"layout {plan}, recompute {recompute}"])
@@ -203,6 +205,13 @@ def _smallest(ask: Ask, wish: Wish, fixed: dict[str, Any]) -> Ask:
     if last is None:
         raise UsageError(f"No layout of {ask.node.count} devices suits {ask.book.model.name}.")
     return last
+
+
+def _zeros(wish: Wish, dp: int, pp: int) -> list[int]:
+    """Degrees of sharding worth a try: the one asked for, else the mildest first."""
+    if wish.zero is not None:
+        return [wish.zero]
+    return [0] if dp == 1 else [1, 3] if pp == 1 else [1]
 
 
 def _batched(ask: Ask, wish: Wish, told: list[str]) -> Ask:
@@ -224,12 +233,14 @@ def build(ask: Ask, wish: Wish) -> PredictResult:
     split = causes(found.split)
     if found.extra.get("prompts"):
         split["prompts"] = found.extra["prompts"]
+    software = find_framework(ask.framework) if ask.phase == "train" else ask.engine
     batch = {"train": ask.global_batch, "serve": ask.concurrency}.get(ask.phase, ask.batch)
     return PredictResult(
         model=ask.book.model.name, phase=ask.phase, machine=ask.node.name, label=ask.node.chip.label,
         devices=ask.node.count, layout=str(ask.plan), chosen=list(ask.chosen),
-        software=ask.framework if ask.phase == "train" else ask.engine.name, formats=_formats(found), batch=batch,
-        micro_batch=ask.micro_batch, isl=ask.isl, osl=ask.osl, seq=ask.seq, seconds=_timed(found.step),
+        software=software.name, basis=basis_of(software),
+        formats=_formats(found), batch=batch, micro_batch=ask.micro_batch, isl=ask.isl, osl=ask.osl, seq=ask.seq,
+        seconds=_timed(found.step),
         tokens=found.tokens, tokens_per_s=found.tokens_per_s,
         tokens_per_s_per_device=found.tokens_per_s / ask.node.count,
         tokens_per_s_per_user=1 / found.tpot.seconds if found.tpot else None,
@@ -309,4 +320,6 @@ def _next(ask: Ask) -> str:
     name, on = ask.book.model.name, ask.node.name
     if ask.phase == "train":
         return f"flopsight count {name} --phase train --seq {ask.seq} -v"
+    if not (ask.book.cache_per_token or ask.book.cache_fixed):
+        return f"flopsight count {name}"
     return f"flopsight can {name} --on {on} --tokens-per-s 50 --context {ask.isl}"

@@ -120,6 +120,8 @@ class CanResult(Result, kw_only=True):
     tokens_per_s: float
     context: int
     engine: str
+    basis: str
+    """Where the width of the interval comes from."""
     cache_dtype: str
     verdict: str
     machine: MachineRow

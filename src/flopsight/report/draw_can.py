@@ -94,7 +94,8 @@ def draw(r: CanResult, width: int) -> Any:
 
 
 def _notes(r: CanResult) -> list[str]:
-    return [*r.notes, *(note for m in (r.machine, *r.others) for note in m.notes)]
+    how = f"MFU counts required FLOPs over the dense data-sheet peak, MBU weights and cache once a step; {r.basis}."
+    return [how, *r.notes, *(note for m in (r.machine, *r.others) for note in m.notes)]
 
 
 # ------------------------------------------------------------ the arithmetic

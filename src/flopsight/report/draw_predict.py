@@ -19,6 +19,10 @@ STEPS: Final = {
 }  # fmt: skip
 
 
+ENDLESS: Final = 2**20
+"""Batches from here on are no limit that matters."""
+
+
 def headline(r: PredictResult) -> str:
     """The answer in two sentences."""
     used = f"MFU {look.percent(r.mfu.ratio)}, HFU {look.percent(r.hfu.ratio)}"
@@ -34,7 +38,8 @@ def _asked(r: PredictResult) -> str:
     if r.phase == "train":
         return f"{where} trains a step of {look.count(r.tokens)} tokens in {took}, {rate}."
     if r.phase == "prefill":
-        return f"{where} prefills {r.batch:,} x {r.isl:,} tokens in {took}, {rate}."
+        did = f"prefills {r.batch:,} x {r.isl:,} tokens" if r.ttft else f"passes {r.batch:,} x {r.isl:,} tokens"
+        return f"{where} {did} in {took}, {rate}."
     user = f"{look.count(r.tokens_per_s_per_user or 0)} tokens/s for each user, {look.count(r.tokens_per_s)} in all"
     if r.phase == "decode":
         past, many = r.isl + r.osl // 2, "s" * (r.batch > 1)
@@ -145,7 +150,8 @@ def _memory(r: PredictResult) -> Any:
         table.add_row(
             "left alone by the engine", look.stick(kept / m.total, 20), size(kept), look.percent(kept / m.total)
         )
-    table.add_row("whole", "", size(m.total), f"breaks above {m.limit_of} {m.limit:,}")
+    breaks = f"breaks above {m.limit_of} {m.limit:,}" if m.limit < ENDLESS else ""
+    table.add_row("whole", "", size(m.total), breaks)
     return table
 
 
@@ -170,5 +176,4 @@ def _method(r: PredictResult) -> list[str]:
         "MFU counts required FLOPs (area under the mask, active experts, no recompute), HFU executed ones, over "
         f"{peak}, the {r.mfu.counted.partition(', ')[2]} of the data sheet"
     )
-    interval = "the interval holds 90 % of runs if predictions of this kind err as they did on published measurements"
-    return [f"{convention}; {interval}.", *r.notes]
+    return [f"{convention}; {r.basis}.", *r.notes]

@@ -68,6 +68,8 @@ class PredictResult(Result, kw_only=True):
     chosen: list[str]
     """What was chosen because nobody said."""
     software: str
+    basis: str
+    """Where the width of the interval comes from."""
     formats: dict[str, str]
     batch: int
     """Sequences a step: prefilled, decoded, in flight (serve) or trained."""
