@@ -1,4 +1,4 @@
-"""The steady state of a server that a fixed number of clients keep busy: one request each, the next when it is answered.
+"""The steady state of a server kept busy by a fixed number of clients: one request each, the next when it is answered.
 
 Everything may be an array over configurations. A step decodes the running batch; some steps also carry the prompts of
 requests that were just admitted. Each request brings one prompt and `osl` decode steps, so a step admits R / osl
@@ -8,6 +8,10 @@ requests in the mean, and the time between two tokens is
 
 The running batch follows from Little's law, R = c · osl · TPOT / (TTFT + osl · TPOT), and TTFT contains what a prompt
 waits for: the step under way, prompts before it, and a seat where the cache holds fewer than c.
+
+Clients that start together stay together, the more so the more alike their requests are: a share `burst` of prompts
+then comes in waves of k = c / (prompts of a step) steps, of which a request sees (k - 1) / 2 between its own tokens and
+waits for as many before its first.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-ROUNDS: Final = 60
+ROUNDS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class Terms:
     per_sequence  seconds a step and sequence
     floor         least seconds of a step with prompts: launched one by one, not as a graph
     request       seconds before a request's first launch
+    polls         steps between two looks for new requests
     burst         share of clients whose prompts arrive together
     """
 
@@ -76,6 +81,7 @@ class Terms:
     floor: Any
     request: Any
     burst: Any
+    polls: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,22 +140,25 @@ def _at(tables: Tables, load: Load, terms: Terms, running: Any) -> Steady:
     loaded = terms.prefills * along(tables.prompts, tables.prefill, together)
     loaded = np.maximum(loaded, load.pieces * (terms.floor - load.mixed * decode))
     busy = 1 - (1 - np.minimum(admitted, 1.0)) ** load.ranks
-    prefill = busy * loaded * np.maximum(1.0, admitted / load.most)
+    waves = np.maximum(1.0, load.clients / load.most)
+    seen = 1 - terms.burst * (waves + 1) / (2 * waves)
+    prefill = seen * busy * loaded * np.maximum(1.0, admitted / load.most)
     tpot = decode + prefill
     one = np.maximum(terms.prefills * tables.prefill[:, 0], load.pieces * (terms.floor - load.mixed * decode))
     service = load.mixed * load.pieces * decode + one
-    wait = tpot / 2 + _queue(load, terms, one, prefill / tpot)
+    packed = (terms.prefills * along(tables.prompts, tables.prefill, load.most) + load.mixed * decode) / load.most
+    wait = terms.polls * tpot / 2 + _queue(load, terms, one, packed, prefill / tpot)
     ttft = terms.request + service + wait
     short = np.maximum(0.0, load.clients / np.maximum(load.seats, 1e-9) - 1) * load.osl * tpot
     wait = np.maximum(wait, short)
     return Steady(running, decode, prefill, tpot, np.maximum(ttft, short), service, wait)
 
 
-def _queue(load: Load, terms: Terms, one: Any, busy: Any) -> Any:
-    """Prompts before it: half of those that arrive together, and the mean wait of a random arrival (M/D/1)."""
+def _queue(load: Load, terms: Terms, one: Any, packed: Any, busy: Any) -> Any:
+    """Prompts before it: half of those that arrive together, packed in full steps, and a random arrival's (M/D/1)."""
     import numpy as np
 
-    together = terms.burst * (load.clients - 1) / 2 * one
+    together = terms.burst * (load.clients - 1) / 2 * packed
     share = np.minimum(busy, 0.9)
     return together + share / (1 - share) * one / 2
 

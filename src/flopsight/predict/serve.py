@@ -39,6 +39,7 @@ class Requests:
     prefix_hit    share of the prompt that lies in the cache already
     acceptance    of one draft token, for speculative decoding
     draft_tokens  drafts a step; 0 decodes one token a step
+    alike         all requests have the same lengths, and start together
     """
 
     concurrency: float
@@ -47,6 +48,7 @@ class Requests:
     prefix_hit: float = 0.0
     acceptance: float | None = None
     draft_tokens: int = 0
+    alike: bool = False
 
     def __post_init__(self) -> None:
         for name in ("concurrency", "isl", "osl"):
@@ -129,13 +131,17 @@ def terms_of(made: Forward, requests: Requests, engine: Engine) -> Terms:
     """What the engine adds, as arrays of one."""
     speed = engine.speed(made.device.family)
     layers = depth(made.book)
-    step = engine.added(
-        layers, 0, joined=made.plan.tp > 1 or made.plan.expert_shards > 1, routed=routed_layers(made.book)
-    )
+    step = engine.added(layers, 0, joined=joined(made.plan), routed=routed_layers(made.book))
     return Terms(
         engine.kernels * speed, engine.prefills * speed, step, engine.per_sequence, layers * engine.eager,
-        engine.request + engine.per_token * requests.isl, engine.burst,
+        engine.request + engine.per_token * requests.isl, engine.lockstep if requests.alike else engine.burst,
+        engine.polls,
     )  # fmt: skip
+
+
+def joined(plan: Plan) -> bool:
+    """Whether layers exchange data between devices."""
+    return plan.tp > 1 or plan.expert_shards > 1
 
 
 @lru_cache(256)
@@ -161,7 +167,8 @@ def kernel_tables(made: Forward, requests: Requests, engine: Engine) -> tuple[Ta
     prompts_all, table = _padded(prompts, table)
     load = Load(
         np.array([clients]), np.array([max(1.0, requests.osl / requests.yielded)]), np.array([float(plan.dp)]),
-        np.array([seats(made, requests, engine)]), np.array([pieces]), np.array([most]), np.array([float(engine.mixed)]),
+        np.array([seats(made, requests, engine)]), np.array([pieces]), np.array([most]),
+        np.array([float(engine.mixed)]),
     )  # fmt: skip
     return Tables(shares, np.asarray(decode, dtype=float)[None], prompts_all, table[None]), load
 

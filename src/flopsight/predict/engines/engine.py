@@ -20,8 +20,10 @@ class Engine:
     families      factor on both by the device's architecture family, where measurements tell them apart
     request       seconds from a request's arrival to its first launch: tokenizer, HTTP, admission
     per_token     seconds a prompt token costs before that: tokenizer, hashes of cache blocks
+    polls         steps between two looks for new requests
     eager         seconds a layer of a step with prompts takes at least: launched one by one, not as a graph
     burst         share of a closed loop's clients whose prompts arrive together
+    lockstep      the same where all requests are of one length
     chunk         most prompt tokens of one step
     mixed         whether prompt chunks ride with the decode batch
     graphs        whether decode steps are captured graphs
@@ -44,8 +46,10 @@ class Engine:
     families: Mapping[str, float] = field(default_factory=dict)
     request: float = 0.0
     per_token: float = 0.0
+    polls: float = 1.0
     eager: float = 0.0
     burst: float = 0.0
+    lockstep: float = 0.0
     chunk: int = 8192
     mixed: bool = True
     graphs: bool = True

@@ -17,6 +17,7 @@ from flopsight.predict.device import Device, device_of
 from flopsight.predict.engines.catalog import engine as engine_of
 from flopsight.predict.engines.engine import Engine
 from flopsight.predict.forward import forward
+from flopsight.predict.kernels.roofline import coefficients
 from flopsight.predict.serve import Requests, Serving, routed_layers, seats, serve
 from flopsight.validate.predicted.device import device_of_row
 from flopsight.validate.recompute import Figure
@@ -190,8 +191,10 @@ def _closed(row: Row, book: Ledger, device: Device) -> Case | Unknown:
     plan = _layout(row, book, device)
     formats = _formats(row, book, device, backend)
     engine = _limits(row, engine_of(backend))
+    if not drawn and row.group.startswith("aiconfigurator"):
+        engine = replace(engine, request=engine.request + float(coefficients("engines").get("client", 0.0)))
     drafts = 1 if "MTP" in row.notes else 0
-    requests = Requests(clients, isl, osl, acceptance=0.8 if drafts else None, draft_tokens=drafts)
+    requests = Requests(clients, isl, osl, acceptance=0.8 if drafts else None, draft_tokens=drafts, alike=not drawn)
     pool, workers = _pools(row, book)
     if pool is not None:
         plan = laid(book, *_ranks(row.parallelism.get("decode")))
