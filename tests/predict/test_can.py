@@ -96,7 +96,7 @@ def test_more_users_use_more(claim):
     assert [u.users for u in users] == [2**i for i in range(len(users))]
     for one, two in pairwise(users):
         assert one.mfu < two.mfu <= 1
-        assert one.seconds.value <= two.seconds.value
+        assert one.seconds.value <= 1.02 * two.seconds.value  # tiles may suit the larger batch better
         assert one.mbu <= 1
     # at the predicted rate of one user, MFU is 2·N over the peak of eight
     assert users[0].mfu == pytest.approx(2e12 * users[0].tokens_per_s / (8 * 989.4e12), rel=0.02)
