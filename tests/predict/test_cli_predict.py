@@ -186,6 +186,7 @@ def test_the_package_is_the_verb():
         ("llama-3.1-8b --on 8xh100-sxm --phase train --global-batch 7 --micro-batch 2 --tp 8", 2, "nearest"),
         ("llama-3.1-405b --on 8xh100-sxm", 3, "It fits with --weights fp8"),
         ("dense:1T --on 8xh100-sxm", 3, "It fits with --weights int4"),
+        ("dense:10T --on 256xh100-sxm", 3, "It fits with --weights fp8 --tp 8 --pp 32"),
         ("dense:1T --on h100-sxm --weights int4", 3, "devices, sharing all weights, would"),
         ("llama-3.1-8b --on h100-sxm --batch 5000 --isl 8192", 3, "largest that fits is --batch"),
         ("llama-3.1-405b --on 8xh100-sxm --phase train", 3, "devices it fits with --zero 3 --recompute full"),
@@ -203,6 +204,8 @@ def test_bad_input_is_one_sentence(capsys, line, code, said):
 def test_what_is_said_to_fit_fits():
     api.predict("llama-3.1-405b", on="8xH100-SXM", weights="fp8")
     api.predict("dense:1T", on="8xH100-SXM", weights="int4")
+    api.predict("dense:10T", on="256xH100-SXM", weights="fp8", tp=8, pp=32)
+    api.predict("llama-3.1-405b", on="256xH100-SXM", phase="train", tp=1, zero=3, recompute="full", seq=4096)
 
 
 def test_unknown_phase():

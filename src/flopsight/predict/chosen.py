@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from flopsight.errors import UsageError
 from flopsight.models.ledger import Ledger
 from flopsight.plan import Plan
 from flopsight.predict.shard import check
+
+STAGES: Final = (2, 3, 4, 6, 8, 9, 12, 16, 24, 32, 48, 64, 96, 128)
+DEEPEST: Final = 2**14
+"""Devices of one copy up to which a layout is looked for."""
 
 
 def legal(book: Ledger, plan: Plan) -> bool:
@@ -26,7 +31,7 @@ def widths(book: Ledger, most: int) -> list[int]:
 
 def training_layouts(book: Ledger, count: int, domain: int) -> Iterator[tuple[int, int]]:
     """(tp, pp) that divide so many devices, the fewest devices a copy first, and wide before deep."""
-    for size in (n for n in range(1, count + 1) if count % n == 0):
+    for size in (n for n in range(1, min(count, DEEPEST) + 1) if count % n == 0):
         for tp in range(min(size, max(1, domain)), 0, -1):
             if size % tp == 0 and legal(book, Plan(tp=tp, pp=size // tp)):
                 yield tp, size // tp
@@ -46,6 +51,6 @@ def inference_plan(book: Ledger, count: int, domain: int, left: int = 1) -> Plan
 def one_copy(book: Ledger, count: int, domain: int) -> Iterator[Plan]:
     """Ways to lay one copy of the model over at most `count` devices; what is left over idles."""
     for tp in widths(book, min(count, max(1, domain))):
-        for pp in sorted({1, *(p for p in (2, 3, 4, 6, 8, 9, 12, 16, 24, 32, 48, 64) if p * tp <= count)}):
+        for pp in sorted({1, *(p for p in STAGES if p * tp <= count)}):
             if legal(book, Plan(tp=tp, pp=pp)):
                 yield Plan(tp=tp, pp=pp)

@@ -32,6 +32,7 @@ from flopsight.workload import Workload
 Verdict = Literal["yes", "likely", "unlikely", "no", "unknown"]
 ORDER: Final = ("yes", "likely", "unlikely", "unknown", "no")
 WIDTHS: Final = ("bf16", "fp8", "4-bit")
+NO_LAYOUT: Final = "no layout that its heads and layers allow and that fits"
 MOST_DEVICES: Final = 256
 """Devices up to which a faster layout is looked for."""
 BATCHES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -137,7 +138,7 @@ class Format:
             return "no"
         found = self.rates()
         if found is None:
-            return "unknown"
+            return "no" if self.why == NO_LAYOUT else "unknown"
         low, middle, high = found
         return "yes" if low >= rate else "likely" if middle >= rate else "unlikely" if high >= rate else "no"
 
@@ -250,7 +251,7 @@ def fastest(
         step = decode_pass(q.book, device, plan, formats, 1, q.context, q.engine)
         if best is None or step.seconds < best[1].seconds:
             best = plan, step
-    return (*best, "") if best else (None, None, "no layout that its heads and layers allow fits")
+    return (*best, "") if best else (None, None, NO_LAYOUT)
 
 
 def _holds(q: Question, device: Device, plan: Plan, formats: Formats, room: float) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from flopsight.plan import Plan
+from flopsight.predict.chosen import DEEPEST, legal
 from flopsight.predict.forward import Forward, forward
 from flopsight.predict.memory import cache_of, memory
 from flopsight.predict.result import Ask, Room
@@ -28,13 +29,19 @@ def room_of(ask: Ask, run: Forward) -> Room:
 
 
 def changes(ask: Ask) -> Iterator[tuple[str, Ask]]:
-    """Single changes that make a run smaller, the mildest first."""
+    """Changes that make a run smaller, the mildest first: the cache, the layout, the weights, weights and layout."""
     if ask.formats.cache != "fp8" and ask.device.has("fp8"):
         yield "--kv fp8", replace(ask, formats=replace(ask.formats, cache="fp8"))
+    yield from _layouts(ask)
+    for weights in ("fp8", "int4"):
+        named, narrow = f"--weights {weights}", replace(ask.formats, weights=weights, experts="")
+        yield named, replace(ask, formats=narrow)
+        yield from ((f"{named} {told}", changed) for told, changed in _layouts(replace(ask, formats=narrow)))
+
+
+def _layouts(ask: Ask) -> Iterator[tuple[str, Ask]]:
     for tp, pp in _deeper(ask):
         yield _layout(tp, pp), replace(ask, plan=replace(ask.plan, tp=tp, pp=pp, dp=ask.plan.devices // (tp * pp)))
-    for weights in ("fp8", "int4"):
-        yield f"--weights {weights}", replace(ask, formats=replace(ask.formats, weights=weights, experts=""))
 
 
 def _layout(tp: int, pp: int) -> str:
@@ -43,13 +50,14 @@ def _layout(tp: int, pp: int) -> str:
 
 def _deeper(ask: Ask) -> Iterator[tuple[int, int]]:
     """Layouts of the same devices with fewer copies of the model."""
-    from flopsight.predict.chosen import legal
-
     plan, devices = ask.plan, ask.plan.devices // ask.plan.cp
-    for split in range(plan.tp * plan.pp + 1, devices + 1):
+    for split in (n for n in range(plan.tp * plan.pp + 1, min(devices, DEEPEST) + 1) if devices % n == 0):
         for tp in range(min(split, ask.device.domain), 0, -1):
-            fits = devices % split == 0 and split % tp == 0
-            if fits and plan.ep == 1 and legal(ask.book, replace(plan, tp=tp, pp=split // tp, dp=devices // split)):
+            if (
+                split % tp == 0
+                and plan.ep == 1
+                and legal(ask.book, replace(plan, tp=tp, pp=split // tp, dp=devices // split))
+            ):
                 yield tp, split // tp
                 break
 

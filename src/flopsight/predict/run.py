@@ -212,17 +212,18 @@ def training_advice(ask: Ask, room: Room) -> str:
 
 
 def _enough(ask: Ask) -> str:
-    """How many devices hold it with everything sharded and recomputed."""
-    for count in (2**i for i in range(1, 18)):
-        if count <= ask.plan.devices:
-            continue
-        plan = Plan(dp=count, zero=3, recompute="full")
-        if (
-            _memory(_with_micro(replace(ask, plan=plan, micro_batch=1, global_batch=count), 1)).total
-            <= ask.device.memory
-        ):
-            return f"On {count} devices it fits with --zero 3 --recompute full."
-    return "No number of these devices holds it without sharing its matrices; pass --tp and --pp."
+    """How many devices hold it with everything sharded and recomputed, as wide and deep as now or not at all."""
+    for tp, pp in dict.fromkeys(((1, 1), (ask.plan.tp, 1), (ask.plan.tp, ask.plan.pp))):
+        for count in (2**i for i in range(1, 19)):
+            dp = count // (tp * pp)
+            if count <= ask.plan.devices or count % (tp * pp):
+                continue
+            plan = Plan(tp=tp, pp=pp, dp=dp, zero=3, recompute="full", sequence_parallel=tp > 1)
+            asked = replace(ask, plan=plan, micro_batch=1, global_batch=dp * max(1, pp))
+            if _memory(asked).total <= ask.device.memory:
+                told = "".join(f" --{n} {v}" for n, v in (("tp", tp), ("pp", pp)) if v > 1)
+                return f"On {count} devices it fits with{told} --zero 3 --recompute full."
+    return "No layout that was tried holds it on any number of these devices."
 
 
 def _training_changes(ask: Ask) -> Iterator[tuple[str, Ask]]:

@@ -41,6 +41,8 @@ def _reason(r: CanResult, f: FormatRow) -> str:
             f"{_gb(f.room_bytes_per_device)}."
         )
     bound = f"its memory's bandwidth allows {look.count(f.ceiling_tokens_per_s)}"
+    if f.tokens_per_s is None and r.verdict == "no":
+        return f"{who}: {f.why}."
     if f.tokens_per_s is None:
         return f"{who} is asked for {asked}; {bound}, and {f.why}." if f.why else f"{who}: {bound}."
     return (
@@ -64,7 +66,7 @@ def _others_in(r: CanResult, f: FormatRow) -> str:
 def _against(f: FormatRow) -> str:
     if f.mbu_needed > 1:
         return f"has a ceiling of {look.count(f.ceiling_tokens_per_s)}"
-    return f"is predicted at {look.count(f.tokens_per_s.value)}" if f.tokens_per_s else "has no prediction"
+    return f"is predicted at {look.count(f.tokens_per_s.value)}" if f.tokens_per_s else f"has {f.why}"
 
 
 def _gb(value: float) -> str:
