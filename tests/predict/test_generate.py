@@ -6,10 +6,12 @@ from dataclasses import fields, replace
 
 import pytest
 
+from flopsight.dtypes import dtype as number_format
 from flopsight.errors import UsageError
 from flopsight.hardware.catalog import find
 from flopsight.models.ledger import Ledger, ledger
 from flopsight.models.load import load
+from flopsight.models.sources import StoredTensor
 from flopsight.plan import Formats, Plan
 from flopsight.predict.device import Device, device_of
 from flopsight.predict.engines.catalog import engine, engines
@@ -205,3 +207,40 @@ def test_engines_say_where_they_come_from() -> None:
 def test_routed_layers_are_counted() -> None:
     run = forward(book("deepseek-v3"), device("nvidia-h200-sxm-141gb"), Plan(), Formats())
     assert routed_layers(run) == 58
+
+
+def test_a_packed_file_is_read_at_its_own_size() -> None:
+    """Llama-3-8B as Q4_K_M takes 4.58 GiB (XiongjieDai/GPU-Benchmarks-on-LLM-Inference)."""
+    model = load("llama-3-8b")
+    size = round(4.58 * 2**30)
+    packed = replace(model, stored=(StoredTensor("blk.0.attn_q.weight", number_format("q4_k"), (1,), size),))
+    b, d = ledger(packed), device("nvidia-rtx-4090")
+    run = forward(b, d, Plan(), Formats())
+    assert run.shard.weights == pytest.approx(size, rel=0.001)
+    read = sum(float(x.amounts.weights) for x in decode_pass(b, d, Plan(), Formats(), 1, 10, NONE).lines)
+    assert read == pytest.approx(size * (1 - 128256 * 4096 / b.params), rel=0.01)
+    assert any("bits a weight" in note for note in run.kept.notes)
+
+
+def test_pictures_are_part_of_a_prompt() -> None:
+    b, d = book("qwen2.5-vl-7b"), device("nvidia-h100-sxm5-80gb")
+    plain = prefill_pass(b, d, Plan(), Formats(), 1, 2000, NONE)
+    seen = prefill_pass(b, d, Plan(), Formats(), 1, 2000, NONE, images=1)
+    assert seen.seconds > plain.seconds
+    assert any(x.task.kind == "vision" for x in seen.lines)
+
+
+def test_caches_of_one_shape_are_read_whole() -> None:
+    b, d = book("llama-3.1-8b"), device("nvidia-a100-sxm4-80gb")
+    g = generate(b, d, Plan(), Formats(), 8, 128, 4000, engine("compile"))
+    assert g.tpot == decode_pass(b, d, Plan(), Formats(), 8, 4128, engine("compile")).seconds
+
+
+def test_llamacpp_multiplies_prompts_in_sixteen_bits() -> None:
+    """Narrow weights cost a prompt more than 16-bit ones, and a decode step less."""
+    b, d, e = book("llama-3-8b"), device("nvidia-rtx-4090"), engine("llamacpp")
+    narrow = Formats(weights="q4_k", head="q6_k")
+    wide, packed = (prefill_pass(b, d, Plan(), f, 1, 512, e).seconds for f in (Formats(), narrow))
+    assert packed > wide
+    wide, packed = (decode_pass(b, d, Plan(), f, 1, 512, e).seconds for f in (Formats(), narrow))
+    assert packed < wide / 2

@@ -14,6 +14,7 @@ from flopsight.models.ledger import Ledger
 from flopsight.models.quantization import model_dtype
 from flopsight.models.storage import stored_bytes, weight_bits
 from flopsight.models.tree import Leaf
+from flopsight.models.weights import weights_of
 from flopsight.plan import Formats
 from flopsight.predict.device import Device
 
@@ -102,16 +103,29 @@ def _own(book: Ledger) -> tuple[dict[str, str], tuple[tuple[str, float], ...], t
         name, assumed = model_dtype(book.model)
         note = ("The config names no dtype; bf16 is assumed.",) if assumed else ()
         return {"dense": name, "experts": name}, (), note
+    if not book.model.quantization and (found := _packed(book)):
+        return found
     kept = stored_bytes(book)
     bits, notes = [], list(kept.notes)
     for kind in sorted(book.by_kind):
-        found = weight_bits(book, frozenset((kind,)))
-        if isinstance(found, Fraction):
-            bits.append((kind, float(found)))
-        elif isinstance(found, Unknown):
-            raise UsageError(f"The stored size of {book.model.name} is not known: {found.why} Pass a weight format.")
+        size = weight_bits(book, frozenset((kind,)))
+        if isinstance(size, Fraction):
+            bits.append((kind, float(size)))
+        elif isinstance(size, Unknown):
+            raise UsageError(f"The stored size of {book.model.name} is not known: {size.why} Pass a weight format.")
     main = {"dense": _main(book, ("mlp", "attention", "mixer", "shared_experts")), "experts": _main(book, ("experts",))}
     return {k: v for k, v in main.items() if v}, tuple(bits), tuple(notes)
+
+
+def _packed(book: Ledger) -> tuple[dict[str, str], tuple[tuple[str, float], ...], tuple[str, ...]] | None:
+    """A file that packs its tensors and says so of each (GGUF): the mean bits of a weight stand for every matrix."""
+    kept = weights_of(book)
+    if not kept.total or not book.params or 8 * kept.total > 15 * book.params:
+        return None
+    mean, main = 8 * kept.total / book.params, max(kept.by_dtype, key=lambda name: kept.by_dtype[name])
+    bits = tuple((kind, mean) for kind in sorted(book.by_kind) if kind not in ("norm", "norm/modulation", "router"))
+    note = f"Matrices take the file's mean of {mean:.2f} bits a weight each."
+    return {"dense": main, "experts": main}, bits, (note,)
 
 
 def _main(book: Ledger, kinds: tuple[str, ...]) -> str:
