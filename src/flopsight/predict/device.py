@@ -30,6 +30,8 @@ class Device:
     l2         bytes of the last cache that all units share
     link       one way, all fast links of the device together
     domain     devices those links join
+    fabric     how they join them: switch, mesh, torus, bus (the host's); "" for a device made from numbers
+    pair       what two devices can use between them: all of it behind a switch, a part in a mesh or torus
     network    one way, the device's share of the network between domains
     watts      of the whole part at its limit
     factors    a user's own calibration: times by kind of kernel over those predicted without it
@@ -49,6 +51,8 @@ class Device:
     l2: float = 0.0
     link: float = 0.0
     domain: int = 1
+    fabric: str = ""
+    pair: float = 0.0
     network: float = 0.0
     watts: float = 0.0
     factors: Mapping[str, float] = field(default_factory=dict)
@@ -119,6 +123,7 @@ def _made(chip: Chip) -> Device:
         l2=float(record.on_chip.l2 or record.on_chip.llc or 0),
         link=_number(fabric.one_way) if isinstance(fabric, Fabric) else _host(chip),
         domain=(fabric.domain or 1) if isinstance(fabric, Fabric) else 8,
+        fabric=_shape(fabric), pair=_number(fabric.pair) if isinstance(fabric, Fabric) else 0.0,
         network=float(out.one_way) if out else 0.0, watts=_number(chip.power),
         notes=tuple(notes),
     )  # fmt: skip
@@ -126,6 +131,17 @@ def _made(chip: Chip) -> Device:
 
 def _number(known: Known) -> float:
     return 0.0 if isinstance(known, Unknown) else float(known.value)
+
+
+def _shape(fabric: Fabric | Unknown) -> str:
+    """The kind of a fabric by the words of its record."""
+    if isinstance(fabric, Unknown):
+        return "bus"
+    words = f"{fabric.topology} {fabric.name}".lower()
+    if "torus" in words or "ring" in words or fabric.name == "ICI":
+        return "torus"
+    direct = ("full mesh", "bridge", "direct all-to-all")
+    return "mesh" if any(word in words for word in direct) else "switch"
 
 
 def _host(chip: Chip) -> float:

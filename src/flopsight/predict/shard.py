@@ -284,7 +284,8 @@ def _exchange(s: _Scene, one: Leaf, kernel: Routed) -> Iterator[Task]:
         return
     each = kernel.width * min(kernel.visited, plan.ep) / plan.tp
     for name, bytes_ in (("dispatch", 1.0 if kernel.compute in ("fp8", "fp4") else 2.0), ("combine", 2.0)):
-        yield _message(one, Collective("all_to_all", each * bytes_, plan.expert_shards, across), name)
+        message = Collective("all_to_all", each * bytes_, plan.expert_shards, across, custom=not s.training)
+        yield _message(one, message, name)
 
 
 # ------------------------------------------------------------ products that read one input

@@ -294,9 +294,8 @@ class Collective:
         return Amounts(sent=work.tokens * self.width)
 
     def seconds(self, device: Device, work: Work) -> Number:
-        """One call."""
-        size = work.tokens * self.width
-        return collective_seconds(device, self.how, size, self.ranks, across=self.across, custom=self.custom)
+        """One call; ranks beyond a fast domain are in two levels."""
+        return collective_seconds(device, self.how, work.tokens * self.width, self.ranks, custom=self.custom)
 
     def backward(self, device: Device, work: Work) -> Number:
         """The same message back, `again` times."""
