@@ -43,6 +43,8 @@ FAMILIES: Final = {"llamacpp": "Apple GPU"}
 STARTS: Final = {"per_routing": 3e-3, "per_collective": 20e-6, "per_sequence": 0.3e-3, "host": 0.3e-3}
 CLIP: Final = 0.8
 SOFT: Final = 0.05
+NOTHING: Final = 2e-7
+"""Seconds that are no term any more."""
 LEAST: Final = 0.10
 """No engine is surer than this: rows are few and of one laboratory each."""
 
@@ -208,7 +210,7 @@ def _shipped(state: dict[str, Any], error: dict[str, Any]) -> dict[str, Any]:
         fixed: dict[str, Any] = {"graphs": False} if not one.graphs else {}
         if one.chunk < generation.UNBOUNDED:
             fixed["chunk"] = one.chunk
-        fitted = _rounded({f: getattr(one, f) for f in ("host", *FIELDS[name]) if getattr(one, f)})
+        fitted = _rounded({f: getattr(one, f) for f in ("host", *FIELDS[name]) if getattr(one, f) > NOTHING})
         families = {"families": _rounded(dict(one.families))} if one.families else {}
         found[name] = {**fixed, **fitted, **families, "spread": error[name]["spread"], "source": "fitted, see protocol"}
     return found

@@ -27,6 +27,8 @@ from flopsight.validate.shapes import model_of
 
 NINETY: Final = 1.645
 """Standard deviations of a normal law between the middle and either end of a 90 % interval."""
+UNPRINTED: Final = 0.5
+"""Standard deviation of log(measured / predicted) allowed where a row prints neither batch nor lengths nor load."""
 FEW: Final = 8
 """Prompt tokens where a row says "a few"."""
 
@@ -329,11 +331,15 @@ def _day6(row: Row, book: Ledger) -> Case | Unknown:
     """DeepSeek's prefill: 32 GPUs share the experts, and two half batches hide each other's exchanges."""
     plan = Plan(dp=32, ep=32)
     formats = Formats(weights="fp8", experts="fp8")
-    found = _made(row, "prefill", book, plan, formats, "none", batch=4, isl=4096, osl=1)
+    engine = replace(engine_of("none"), spread=UNPRINTED)
+    found = _made(row, "prefill", book, plan, formats, engine, batch=4, isl=4096, osl=1)
     if isinstance(found, Unknown):
         return found
     split = prefill_pass(found.book, found.device, plan, formats, 4, 4096, found.engine).split
-    note = "Batch and length are not printed: 4 prompts of 4,096 tokens a GPU are assumed, exchanges hidden."
+    note = (
+        "Batch, length and load over the day are not printed: 4 prompts of 4,096 tokens a GPU without a pause taken,"
+        " exchanges hidden."
+    )
     return replace(found, extra=-min(split.collective, split.total - split.collective), notes=(note,))
 
 
