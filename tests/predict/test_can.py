@@ -149,7 +149,7 @@ def test_a_machine_without_links_is_asked_alone():
 def test_a_model_that_no_layout_holds_is_a_no():
     # 200 TB over a million devices would fit; its 256 or so heads and 145 layers cannot be spread that far
     found = api.can("dense:100T", on="1000000xH100-SXM", tokens_per_s=20, compare=[])
-    assert [f.verdict for f in found.machine.formats][0] == "no"
+    assert found.machine.formats[0].verdict == "no"
     assert "no layout" in found.machine.formats[0].why
 
 

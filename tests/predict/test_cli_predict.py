@@ -36,6 +36,11 @@ def test_causes_add_up(answer):
     assert answer.binds == max(answer.causes, key=answer.causes.get)
 
 
+def test_causes_of_a_served_encoder_add_up():
+    found = api.predict("t5-base", on="h100-sxm", phase="serve", concurrency=8)
+    assert sum(found.causes.values()) == pytest.approx(found.seconds.value)
+
+
 def test_shares_of_parts_add_up(answer):
     assert sum(p.share for p in answer.parts) == pytest.approx(1)
 

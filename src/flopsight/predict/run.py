@@ -95,6 +95,7 @@ def _serve(ask: Ask) -> Prediction:
     run, room = _ready(ask)
     wanted = Requests(ask.concurrency, ask.isl, ask.osl)
     found = serve(ask.book, ask.device, ask.plan, ask.formats, wanted, ask.engine)
+    split = found.decode * min(1.0, found.tpot / found.decode.total)
     each = max(1, round(found.running / ask.plan.dp))
     load = Workload("decode", each, 1, ask.isl + ask.osl // 2)
     passed = decode_pass(ask.book, ask.device, ask.plan, ask.formats, each, ask.isl + ask.osl // 2, ask.engine)
@@ -102,12 +103,12 @@ def _serve(ask: Ask) -> Prediction:
     shares = flop_shares(run, ask.node, required, executed, 1.0)
     shares.append(byte_share(run, ask.node, load, found.tpot))
     return Prediction(
-        ask, Timed(found.tpot, found.sigma_tpot), found.total * found.tpot, found.total, found.decode, 0.0,
+        ask, Timed(found.tpot, found.sigma_tpot), found.total * found.tpot, found.total, split, 0.0,
         parts_of(run, passed.lines), tuple(shares), room, engine_of(run), Timed(found.ttft, found.sigma_ttft),
         Timed(found.tpot, found.sigma_tpot), running=found.running,
         extra={
             "seats": found.seats, "wait": found.wait, "queued": float(found.queued),
-            "prompts": max(0.0, found.tpot - found.decode.total),
+            "prompts": found.tpot - split.total,
         },
         notes=_notes(run, ()), left_out=(*LEFT_OUT["serve"], *found.left_out),
     )  # fmt: skip

@@ -231,7 +231,7 @@ def build(ask: Ask, wish: Wish) -> PredictResult:
     found = predict(ask)
     shares = {s.name: _share(s) for s in found.shares}
     split = causes(found.split)
-    if found.extra.get("prompts"):
+    if found.extra.get("prompts", 0.0) > 0:
         split["prompts"] = found.extra["prompts"]
     software = find_framework(ask.framework) if ask.phase == "train" else ask.engine
     batch = {"train": ask.global_batch, "serve": ask.concurrency}.get(ask.phase, ask.batch)
