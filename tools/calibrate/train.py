@@ -2,9 +2,10 @@
 
     python -m tools.calibrate.train FOLDER     writes src/flopsight/predict/data/train.json
 
-FOLDER holds *.jsonl rows of published measurements. Rows are dealt in blocks (group family x model x system) by a hash
-of the block's name, so that no run of the fitted half is a neighbour of a judged one. Constants are few, global to a
-class of software or a family of chips, and drawn to their priors by a ridge; never one a row or a model.
+FOLDER holds *.jsonl rows of published measurements. Rows are dealt in whole blocks (group family x model x system),
+within each kind of run in turn by a hash of the block's name, so that no run of the fitted half is a neighbour of a
+judged one. Constants are few, global to a class of software or a family of chips, and drawn to their priors by a ridge;
+never one a row or a model.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from flopsight.errors import FlopsightError
 from flopsight.facts import Unknown
 from flopsight.predict.forward import Forward, forward
 from flopsight.predict.framework import PRIORS, Framework
-from flopsight.predict.train import Batch, _training, bundles, step
+from flopsight.predict.tasks import Routed
+from flopsight.predict.train import Batch, _training, step
+from flopsight.predict.train_tasks import bundles
 from flopsight.validate.predicted.train import published_rate
 from flopsight.validate.predicted.training_run import class_of, run_of
 from flopsight.validate.recompute import _case
@@ -115,9 +118,18 @@ def block(row: Row) -> str:
     return f"{row.group.split('/')[0]}|{row.model.get('name')}|{row.hardware.get('key')}"
 
 
-def half(name: str) -> int:
-    """0 or 1 by a hash of the block's name."""
-    return hashlib.sha256(name.encode()).digest()[0] % 2
+def halves(chosen: list[Case]) -> dict[str, int]:
+    """0 or 1 for every block: within a kind (software, chips, routed or not) in turn, by a hash of the block's name."""
+    kinds: dict[tuple[object, ...], set[str]] = {}
+    for c in chosen:
+        routed = any(isinstance(t.kernel, Routed) for t in c.run.shard.tasks)
+        kinds.setdefault((c.soft, c.family, routed), set()).add(c.block)
+    found, turn = {}, 0
+    for kind in sorted(kinds, key=str):
+        for name in sorted(kinds[kind], key=lambda n: hashlib.sha256(n.encode()).hexdigest()):
+            if name not in found:
+                found[name], turn = turn % 2, turn + 1
+    return found
 
 
 # ------------------------------------------------------------ the fit
@@ -181,8 +193,11 @@ def errors(chosen: list[Case], softs: dict[str, Framework], clocks: dict[str, di
     return np.array(found)
 
 
-def fit(chosen: list[Case]) -> tuple[dict[str, Framework], dict[str, dict[str, float]]]:
-    """Soft-L1 least squares with a ridge to the priors."""
+Found = tuple[dict[str, Framework], dict[str, dict[str, float]]]
+
+
+def fit(chosen: list[Case], near: Found | None = None) -> Found:
+    """Soft-L1 least squares with a ridge to the priors; `near` is where to start from."""
     ks = knobs(chosen)
     start = np.array([np.log(k.prior) if k.log else k.prior for k in ks])
     low = np.array([np.log(k.low) if k.log else k.low for k in ks])
@@ -206,12 +221,19 @@ def fit(chosen: list[Case]) -> tuple[dict[str, Framework], dict[str, dict[str, f
             columns[rows, j] = (soft - here[rows]) / (ahead[j] - x[j])
         return np.concatenate([columns, base])
 
-    inside = np.clip(start, low + 1e-6, high - 1e-6)
-    best = least_squares(residuals, inside, jac=slopes, bounds=(low, high), max_nfev=15)
+    first = start if near is None else np.array([_at(k, near) for k in ks])
+    inside = np.clip(first, low + 1e-6, high - 1e-6)
+    best = least_squares(residuals, inside, jac=slopes, bounds=(low, high), max_nfev=MOST if near is None else FEW)
     return settings(ks, best.x)
 
 
-STEP = 1e-3
+STEP, MOST, FEW = 1e-3, 20, 6
+
+
+def _at(k: Knob, near: Found) -> float:
+    softs, clocks = near
+    value = clocks[k.place[6:]][k.name] if k.place.startswith("clock:") else getattr(softs[k.place], k.name)
+    return float(np.log(value)) if k.log else float(value)
 
 
 def _moved(k: Knob, c: Case) -> bool:
@@ -233,39 +255,42 @@ def summary(found: np.ndarray) -> dict[str, float]:
 
 def crossed(chosen: list[Case]) -> dict[str, object]:
     """Each half judged by constants of the other, and each group by those of all others."""
-    halves = [[c for c in chosen if half(c.block) == h] for h in (0, 1)]
+    side = halves(chosen)
+    parts = [[c for c in chosen if side[c.block] == h] for h in (0, 1)]
     out: dict[str, object] = {}
     both = []
     for h in (0, 1):
-        got = errors(halves[h], *fit(halves[1 - h]))
+        got = errors(parts[h], *fit(parts[1 - h]))
         both.append(got)
         out["half_" + "ab"[h]] = summary(got)
     out["both_halves"] = summary(np.concatenate(both))
-    out["clean"] = both_by(halves, both)
+    out["by_software"] = both_by(parts, both)
     return out
 
 
-def both_by(halves: list[list[Case]], got: list[np.ndarray]) -> dict[str, dict[str, float]]:
+def both_by(parts: list[list[Case]], got: list[np.ndarray]) -> dict[str, dict[str, float]]:
     """Left-out errors by family of software."""
-    pairs = [(c.soft, e) for h in (0, 1) for c, e in zip(halves[h], got[h], strict=True)]
+    pairs = [(c.soft, e) for h in (0, 1) for c, e in zip(parts[h], got[h], strict=True)]
     return {name: summary(np.array([e for n, e in pairs if n == name])) for name in sorted({n for n, _ in pairs})}
 
 
 def left_out(chosen: list[Case]) -> dict[str, float]:
-    """Every group predicted by constants fitted without it."""
+    """Every group predicted by constants fitted without it, from those fitted with it as a start."""
+    near = fit(chosen)
     groups = sorted({c.row.group.split("/")[0] for c in chosen})
     got = []
     for name in groups:
         rest = [c for c in chosen if c.row.group.split("/")[0] != name]
         own = [c for c in chosen if c.row.group.split("/")[0] == name]
-        got.append(errors(own, *fit(rest)))
+        got.append(errors(own, *fit(rest, near)))
     return summary(np.concatenate(got))
 
 
 def content(chosen: list[Case], left: Counter[str], *, groups: bool) -> dict[str, object]:
     """The file."""
-    softs, clocks = fit([c for c in chosen if half(c.block) == 0])
-    judged = [c for c in chosen if half(c.block) == 1]
+    side = halves(chosen)
+    softs, clocks = fit([c for c in chosen if side[c.block] == 0])
+    judged = [c for c in chosen if side[c.block] == 1]
     found = errors(judged, softs, clocks)
     spread = {name: _sigma([e for c, e in zip(judged, found, strict=True) if c.soft == name]) for name in softs}
     fitted = {

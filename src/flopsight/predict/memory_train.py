@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from flopsight.models.ledger import Ledger
 from flopsight.models.tree import Leaf
@@ -23,14 +23,12 @@ from flopsight.parts.moe import Experts
 from flopsight.parts.norm import Norm
 from flopsight.parts.vector import Elementwise
 from flopsight.plan import Plan
+from flopsight.predict.batch import Batch
 from flopsight.predict.forward import Forward
 from flopsight.predict.optimizer import optimizer
 from flopsight.predict.pipeline import deal, in_flight
 from flopsight.predict.shard import depth, layered, split_of
 from flopsight.workload import Work
-
-if TYPE_CHECKING:
-    from flopsight.predict.train import Batch
 
 HALF: Final = 2
 RESERVED: Final = {"gpu": 1.5e9, "tpu": 0.5e9}
@@ -70,6 +68,7 @@ class Memory:
         return float(sum(getattr(self, f.name) for f in fields(Memory)))
 
 
+@lru_cache(4096)
 def memory_train(forward: Forward, batch: Batch) -> Memory:
     """The fuller of the first pipeline stage (most micro-batches in flight) and the last one (logits)."""
     plan = forward.plan

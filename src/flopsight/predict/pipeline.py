@@ -46,22 +46,27 @@ def bubble(schedule: str, stages: Sequence[Stage], vp: int = 1) -> float:
 
 
 def deal(layers: int, pp: int, vp: int = 1) -> tuple[int, ...]:
-    """Layers each pipeline device holds: chunks of equal size, dealt in turn.
+    """Layers each pipeline device holds: chunks of equal size, dealt in turn."""
+    if pp * vp > layers:
+        raise UsageError(f"pp {pp} x vp {vp} is more than {layers} layers.")
+    held = chunks(layers, pp * vp)
+    return tuple(sum(held[stage::pp]) for stage in range(pp))
+
+
+def chunks(layers: int, count: int) -> list[int]:
+    """Layers of each chunk in the order of the model.
 
     What is missing for equal chunks is taken from the last chunk and the first one in turn, which also hold the head
     and the embedding, then from the others (Megatron-LM's uneven and embedding-counting splits end in the same counts).
     """
-    chunks = pp * vp
-    if chunks > layers:
-        raise UsageError(f"pp {pp} x vp {vp} is more than {layers} layers.")
-    size = -(-layers // chunks)
-    held, missing = [size] * chunks, size * chunks - layers
-    ends = [index for pair in zip(range(chunks - 1, -1, -1), range(chunks), strict=True) for index in pair]
+    size = -(-layers // count)
+    held, missing = [size] * count, size * count - layers
+    ends = [index for pair in zip(range(count - 1, -1, -1), range(count), strict=True) for index in pair]
     for index in ends:
         if missing and held[index] == size:
             held[index] -= 1
             missing -= 1
-    return tuple(sum(held[stage::pp]) for stage in range(pp))
+    return held
 
 
 def in_flight(schedule: str, pp: int, vp: int, micro_batches: int) -> float:

@@ -7,6 +7,7 @@ kernel is `launch`. So the causes of a pass add up to its time exactly.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Final
 
 from flopsight.predict.device import Device
 from flopsight.predict.kernels.roofline import start_of
@@ -38,18 +39,21 @@ class Split:
     @property
     def total(self) -> float:
         """All causes together."""
-        return float(sum(getattr(self, f.name) for f in fields(Split)))
+        return float(sum([getattr(self, name) for name in CAUSES]))
 
     def __add__(self, other: Split) -> Split:
-        return Split(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Split)))
+        return Split(*[getattr(self, name) + getattr(other, name) for name in CAUSES])
 
     def __mul__(self, times: float) -> Split:
-        return Split(*(getattr(self, f.name) * times for f in fields(Split)))
+        return Split(*[getattr(self, name) * times for name in CAUSES])
 
     @property
     def binds(self) -> str:
         """The largest cause."""
-        return max((f.name for f in fields(Split)), key=lambda name: getattr(self, name))
+        return max(CAUSES, key=lambda name: float(getattr(self, name)))
+
+
+CAUSES: Final = tuple(f.name for f in fields(Split))
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,9 @@ def _from_flops(case: Case) -> Rate | Unknown:
         counts = _hardware_counts(case) if share == "hfu_pct" else _model_counts(case)
         if isinstance(counts, Unknown) and share == "mfu_pct":
             counts = _counts(case, ("torchtitan",))
+        size = case.row.number(case.row.model, "params")
+        if done and isinstance(counts, Unknown) and size:
+            return Rate(done * 1e12 / (6 * size), 0.0, "FLOP/s over 6 a parameter")
         if done and not isinstance(counts, Unknown):
             each = [done * 1e12 / one.per_token for one in counts]
             return Rate(sum(each) / len(each), 0.0, f"{flops if case.printed(flops) else share} over {counts[0].name}")

@@ -72,13 +72,37 @@ class Run:
 def run_of(row: Row) -> Run | Unknown:
     """The run of a row, or what is missing."""
     found, device = model_of(row), _device(row)
+    stand_in = isinstance(found, Unknown)
+    if isinstance(found, Unknown):
+        found = _by_size(row, found)
     if isinstance(found, Unknown):
         return found
     if isinstance(device, Unknown):
         return device
     book, soft = ledger(_with_heads(row, found)), software(row)
     scene = _Scene(row, book, device, soft, formats_of(row, device))
-    return _printed(scene) if any(row.parallelism.get(n) for n in LAYOUT) else _searched(scene)
+    run = _printed(scene) if any(row.parallelism.get(n) for n in LAYOUT) else _searched(scene)
+    if not stand_in or isinstance(run, Unknown):
+        return run
+    note = "the row gives only a number of parameters: a plain decoder of that size stands in"
+    return replace(run, chosen=(*run.chosen, note), doubt=run.doubt + STAND_IN)
+
+
+STAND_IN: Final = 0.25
+ASPECT: Final = 128
+"""Width over depth of a plain decoder; loss hardly depends on it (Kaplan et al. 2020, arXiv 2001.08361)."""
+
+
+def _by_size(row: Row, why: Unknown) -> Model | Unknown:
+    """A plain decoder of so many parameters: 12·L·d² with d = 128·L."""
+    printed = row.number(row.model, "params")
+    named = re.search(r"(\d+(?:\.\d+)?) ?([MB])\b", str(row.model.get("name", "")))
+    size = printed or (float(named[1]) * {"M": 1e6, "B": 1e9}[named[2]] if named else 0.0)
+    if not size or row.model.get("experts"):
+        return why
+    depth_ = max(2, round((size / (12 * ASPECT**2)) ** (1 / 3)))
+    shape = {"layers": depth_, "d_model": depth_ * ASPECT, "heads": depth_, "vocab": 50304, "d_ff": 4 * depth_ * ASPECT}
+    return model_of(replace(row, model={"name": "stand-in", "mlp": "relu", **shape}))
 
 
 def _device(row: Row) -> Device | Unknown:
