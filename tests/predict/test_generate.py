@@ -19,6 +19,7 @@ from flopsight.predict.engines.engine import Engine
 from flopsight.predict.engines.generation import generation_engines
 from flopsight.predict.forward import forward
 from flopsight.predict.generate import decode_pass, generate, prefill_pass, routed_layers
+from flopsight.predict.kernels.roofline import coefficients
 from flopsight.predict.step import Split
 
 MODELS = ("llama-3.1-8b", "mixtral-8x7b", "deepseek-v3", "gpt-j-6b")
@@ -244,3 +245,25 @@ def test_llamacpp_multiplies_prompts_in_sixteen_bits() -> None:
     assert packed > wide
     wide, packed = (decode_pass(b, d, Plan(), f, 1, 512, e).seconds for f in (Formats(), narrow))
     assert packed < wide / 2
+
+
+def test_borrowed_kernels_are_less_sure() -> None:
+    b = book("llama-3.1-8b")
+    sigma = [
+        decode_pass(b, device(chip), Plan(), Formats(), 1, 10, engine("vllm")).sigma
+        for chip in ("nvidia-h100-sxm5-80gb", "amd-mi300x")
+    ]
+    measured = "nvidia-h100-sxm5-80gb" in coefficients("gemm")["chips"]
+    assert (sigma[0] == engine("vllm").spread) is measured
+    assert sigma[1] > engine("vllm").spread
+
+
+def test_every_fitted_engine_has_its_error_beside_it() -> None:
+    data = coefficients("generation")
+    assert data["protocol"]
+    assert data["source"]
+    for name, values in data["engines"].items():
+        error = data["error"][name]
+        assert error["n"] >= 5
+        assert 0 < error["median"] <= error["p90"]
+        assert values["spread"] == error["spread"]

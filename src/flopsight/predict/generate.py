@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Final
@@ -11,8 +12,10 @@ from flopsight.models.ledger import Ledger
 from flopsight.plan import Formats, Plan
 from flopsight.predict.device import Device
 from flopsight.predict.engines.engine import Engine
+from flopsight.predict.engines.generation import generation_engines
 from flopsight.predict.engines.habits import kept, more, seen, whole_cache
 from flopsight.predict.forward import Forward, forward
+from flopsight.predict.kernels.roofline import coefficients
 from flopsight.predict.shard import depth
 from flopsight.predict.step import Line, Split
 from flopsight.predict.tasks import Amounts, Collective, Routed
@@ -20,6 +23,9 @@ from flopsight.workload import Workload
 
 MOST_STEPS: Final = 8
 """Steps of a chunked prefill that are looked at one by one; more are gathered into as many groups of equal length."""
+BORROWED: Final = 0.15
+"""Added to sigma in quadrature where no kernel of the device was measured. An allowance: half of one kernel's
+spread between chips of a class, since the errors of a step's kernels cancel in part."""
 MOST_POINTS: Final = 256
 """Lengths of the growing context at which a long generation is asked for its time."""
 
@@ -171,6 +177,15 @@ class Scene:
         """The time of the engine's kernels over that of the best known ones."""
         return (self.engine.prefills if self.prompts else self.engine.kernels) * self.engine.speed(self.device.family)
 
+    @property
+    def sigma(self) -> float:
+        """The engine's spread, wider on a device whose kernels are borrowed from its class.
+
+        Engines for static batches were fitted on borrowed kernels and have that in their spread.
+        """
+        measured = self.device.id in coefficients("gemm")["chips"] or self.engine.name in generation_engines()
+        return math.hypot(self.engine.spread, 0.0 if measured else BORROWED)
+
     def causes(self, kernels: Split, sequences: float) -> Split:
         """The seconds of one step by cause: kernels at the engine's speed, its habits, then what it adds."""
         own = kernels * self.slower
@@ -212,7 +227,7 @@ def _passed(scene: Scene, steps: list[tuple[int, Workload]], tokens: int) -> Pas
         step = scene.causes(sum((one.split for one in found), Split()), float(workload.batch))
         split = split + step * (times * flown)
     notes = (*run.device.notes, *run.kept.notes, *run.shard.notes)
-    return Pass(split.total, split, tuple(lines), scene.engine.spread, tokens, count, notes)
+    return Pass(split.total, split, tuple(lines), scene.sigma, tokens, count, notes)
 
 
 def _in_flight(stages: int, steps: int) -> float:
