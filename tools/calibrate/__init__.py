@@ -1,0 +1,1 @@
+"""Fits coefficients from published measurements; nothing here runs at prediction time."""
