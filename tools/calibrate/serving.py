@@ -8,20 +8,20 @@ pulled towards the constants of all engines together.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.optimize import least_squares
 
-from calibrate.serving_points import SYSTEMS, Point, book_of, points
+from calibrate.serving_points import DRAFTING, SYSTEMS, Apart, Point, apart_points, book_of, points
 from flopsight.hardware.catalog import find
 from flopsight.predict.device import device_of
 from flopsight.predict.engines.engine import Engine
 from flopsight.predict.forward import forward
-from flopsight.predict.queueing import Load, Tables, Terms, steady
-from flopsight.predict.serve import joined, kernel_tables, routed_layers
+from flopsight.predict.queueing import Load, Tables, Terms, apart, steady
+from flopsight.predict.serve import apart_scene, joined, kernel_tables, routed_layers
 from flopsight.predict.shard import depth
 from flopsight.validate.predicted.serving import formats_of, laid
 from flopsight.workload import Workload
@@ -162,19 +162,27 @@ def grouped(d: Data, tpot: Any, ttft: Any, name: str) -> dict[str, Any]:
     return {str(each): summary(tpot[label == each], ttft[label == each]) for each in sorted(set(label))}
 
 
+def sigma(e: Any) -> float:
+    """The standard deviation that lets 90 % intervals hold 90 % of these errors."""
+    return round(float(np.quantile(np.abs(e), 0.9)) / NINETY, 3)
+
+
 def spreads(tpot: Any, ttft: Any) -> dict[str, float]:
-    """Standard deviations that let 90 % intervals hold 90 % of what was left out."""
-    return {
-        "tpot": round(float(np.quantile(np.abs(tpot), 0.9)) / NINETY, 3),
-        "ttft": round(float(np.quantile(np.abs(ttft), 0.9)) / NINETY, 3),
-    }
+    """By quantity."""
+    return {"tpot": sigma(tpot), "ttft": sigma(ttft)}
 
 
-def prepared(folder: Path) -> tuple[Data, Data, dict[str, int]]:
-    """Runs to fit on, runs of the blocks kept for evidence, and how many were rejected why."""
+def beyond(wide: Any, narrow: float) -> float:
+    """What must be added to a sigma, in quadrature, to hold these errors too."""
+    return round(max(0.0, sigma(wide) ** 2 - narrow**2) ** 0.5, 3)
+
+
+def prepared(folder: Path) -> tuple[Data, Data, Data, dict[str, int]]:
+    """Runs to fit on, runs of the blocks kept for evidence, runs that probably draft, how many were rejected why."""
     found = points(folder)
     rejected = Counter(p.why for p in found if p.why)
     kept = set(LEFT_OUT.read_text().split("\n")) if LEFT_OUT.is_file() else set()
+    drafting = gather(folder, [p for p in found if p.why == "probably drafting"])
     d = gather(folder, [p for p in found if not p.why])
     broken = {
         p.source.split(";")[0] for p, bad in zip(d.points, d.tpot < floors(folder, d) / FASTEST, strict=True) if bad
@@ -182,7 +190,7 @@ def prepared(folder: Path) -> tuple[Data, Data, dict[str, int]]:
     fast = np.array([p.source.split(";")[0] in broken for p in d.points])
     rejected["a file with runs faster than the matrix engines"] = int(fast.sum())
     mask = np.array([p.block in kept for p in d.points])
-    return d.take(~mask & ~fast), d.take(mask & ~fast), dict(rejected)
+    return d.take(~mask & ~fast), d.take(mask & ~fast), drafting, dict(rejected)
 
 
 def floors(folder: Path, d: Data) -> Any:
@@ -201,36 +209,120 @@ def floors(folder: Path, d: Data) -> Any:
     return np.array(found)
 
 
+# ------------------------------------------------------------ pools of their own
+
+
+def pools(folder: Path, engines: dict[str, Engine]) -> tuple[list[Apart], list[Any]]:
+    """Runs with prefill and decode apart, and what the queue needs to know of each."""
+    found = apart_points(folder)
+    scenes = []
+    for p in found:
+        book, device, engine = book_of(folder, p.model), device_of(find(SYSTEMS[p.system])), engines[p.backend]
+        formats = formats_of(book, device, p.gemm, p.moe, p.backend)
+        made = forward(book, device, laid(book, *p.second), formats)
+        first = (laid(book, *p.first), p.firsts)
+        scenes.append(apart_scene(book, device, formats, p.requests, engine, made, first, p.seconds))
+    return found, scenes
+
+
+def apart_errors(found: list[Apart], scenes: list[Any], handover: float, gathered: float) -> tuple[Any, Any]:
+    """log(predicted / measured) of TPOT and TTFT."""
+    solved = [
+        apart(tables, load, replace(t, request=t.request + handover, burst=gathered), pool)
+        for tables, load, t, pool in scenes
+    ]
+    tpot = np.array([float(s.tpot[0]) / p.tpot for s, p in zip(solved, found, strict=True)])
+    ttft = np.array([float(s.ttft[0]) / p.ttft for s, p in zip(solved, found, strict=True)])
+    return np.log(tpot), np.log(ttft)
+
+
+HANDOVERS = (0.0, 0.02, 0.05, 0.1)
+GATHERED = (0.1, 0.2, 0.3, 0.4, 0.5)
+
+
+def fit_apart(found: list[Apart], scenes: list[Any]) -> tuple[float, float]:
+    """Handover and bunching that make TTFT's median error least, out of a small grid."""
+    tried = {
+        (h, g): float(np.median(np.abs(apart_errors(found, scenes, h, g)[1]))) for h in HANDOVERS for g in GATHERED
+    }
+    return min(tried, key=lambda key: tried[key])
+
+
+def told_apart(folder: Path, engines: dict[str, Engine], kept: set[str]) -> dict[str, Any]:
+    """Fitted on blocks that are no evidence, told on those that are."""
+    found, scenes = pools(folder, engines)
+    train = [i for i, p in enumerate(found) if p.block not in kept]
+    test = [i for i, p in enumerate(found) if p.block in kept]
+    handover, gathered = fit_apart([found[i] for i in train], [scenes[i] for i in train])
+    tpot, ttft = apart_errors(found, scenes, handover, gathered)
+    return {
+        "handover": handover, "gathered": gathered, "spread": spreads(tpot, ttft),
+        "error": {"n": len(found), "fitted (TTFT only)": summary(tpot[train], ttft[train]),
+                  "evidence blocks": summary(tpot[test], ttft[test])},
+    }  # fmt: skip
+
+
+# ------------------------------------------------------------ all
+
+
 def run(folder: Path) -> dict[str, Any]:
     """Fit, leave out, and tell."""
-    d, apart, rejected = prepared(folder)
-    start = np.log([PRIOR[n] for n in NAMES])
-    centre = fit(d, start)
+    d, kept_back, drafting, rejected = prepared(folder)
+    centre = fit(d, np.log([PRIOR[n] for n in NAMES]))
     constants = {name: fit(d.take(d.of("backend") == name), centre) for name in RULES}
-    family, system, half = (left_out(d, centre, d.of(n)) for n in ("family", "system", "half"))
-    kept_back = [
-        np.concatenate(e)
-        for e in zip(*(errors(constants[n], apart.take(apart.of("backend") == n)) for n in RULES), strict=True)
-    ]
-    engines = {}
-    for name in RULES:
-        mine = d.of("backend") == name
-        both = np.concatenate([family[0][mine], system[0][mine]]), np.concatenate([family[1][mine], system[1][mine]])
-        engines[name] = told(name, constants[name], spreads(*both))
+    left = {n: left_out(d, centre, d.of(n)) for n in ("family", "system", "half")}
+    engines = {name: told(name, constants[name], _spread(d, left, drafting, constants, name)) for name in RULES}
+    kept = set(LEFT_OUT.read_text().split("\n")) if LEFT_OUT.is_file() else set()
+    pair = told_apart(folder, {n: Engine(n, **v) for n, v in engines.items()}, kept)
+    for one in engines.values():
+        one |= {"handover": pair["handover"], "gathered": pair["gathered"]}
+        one["spreads"] |= {f"apart_{k}": v for k, v in pair["spread"].items()}
     return {
         "source": SOURCE, "protocol": PROTOCOL,
-        "error": {
-            "family left out": summary(*family), "system left out": summary(*system), "half left out": summary(*half),
-            "evidence blocks": summary(*kept_back),
-            "by family, left out": grouped(d, *family, "family"), "by system, left out": grouped(d, *system, "system"),
-            "by engine, family left out": grouped(d, *family, "backend"),
-        },
-        "rejected": rejected, "engines": engines, "client": round(float(np.exp(centre[NAMES.index("client")])), 4),
+        "error": _errors(d, left, kept_back, drafting, constants) | {"pools apart": pair["error"]},
+        "rejected": rejected, "chips": sorted(SYSTEMS.values()), "engines": engines,
+        "client": round(float(np.exp(centre[NAMES.index("client")])), 4),
+    }  # fmt: skip
+
+
+def _spread(d: Data, left: dict[str, Any], drafting: Data, constants: dict[str, Any], name: str) -> dict[str, float]:
+    """Of an engine: families and systems left out; what drafting adds is that of all engines."""
+    mine = d.of("backend") == name
+    both = [np.concatenate([left["family"][i][mine], left["system"][i][mine]]) for i in (0, 1)]
+    narrow = spreads(*both)
+    may = np.isin(d.of("family"), DRAFTING)
+    unsaid = [_of_all(drafting, constants)[i] for i in (0, 1)]
+    wide = [np.concatenate([left["family"][i][may], unsaid[i]]) for i in (0, 1)]
+    mean = spreads(*(np.concatenate([left["family"][i][~may], left["system"][i][~may]]) for i in (0, 1)))
+    return narrow | {f"drafts_{q}": beyond(wide[i], mean[q]) for i, q in enumerate(("tpot", "ttft"))}
+
+
+def _of_all(d: Data, constants: dict[str, Any]) -> tuple[Any, Any]:
+    """Errors of runs under their own engine's constants."""
+    tpot, ttft = np.zeros(len(d.points)), np.zeros(len(d.points))
+    for name in RULES:
+        mine = d.of("backend") == name
+        if mine.any():
+            tpot[mine], ttft[mine] = errors(constants[name], d.take(mine))
+    return tpot, ttft
+
+
+def _errors(
+    d: Data, left: dict[str, Any], kept_back: Data, drafting: Data, constants: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "family left out": summary(*left["family"]), "system left out": summary(*left["system"]),
+        "half left out": summary(*left["half"]), "evidence blocks": summary(*_of_all(kept_back, constants)),
+        "probably drafting, in no fit": summary(*_of_all(drafting, constants)),
+        "by family, left out": grouped(d, *left["family"], "family"),
+        "by system, left out": grouped(d, *left["system"], "system"),
+        "by engine, family left out": grouped(d, *left["family"], "backend"),
     }  # fmt: skip
 
 
 def told(name: str, x: Any, spread: dict[str, float]) -> dict[str, Any]:
     """An engine's constants as the catalogue reads them."""
     found = {n: float(f"{v:.3g}") for n, v in zip(NAMES, np.exp(x), strict=True) if n != "client"}
-    found["lockstep"] = min(1.0, found["lockstep"])
+    for share in ("burst", "lockstep"):
+        found[share] = min(1.0, found[share])
     return {**found, **RULES[name], "spread": spread["tpot"], "spreads": spread, "source": "fitted on published runs"}

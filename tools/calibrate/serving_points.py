@@ -95,6 +95,66 @@ def points(folder: Path) -> list[Point]:
     return _drafted(_twins(_repeated(found)))
 
 
+@dataclass(frozen=True)
+class Apart:
+    """One run with pools of their own: (tp, attention dp, ep) and workers of each."""
+
+    id: str
+    model: str
+    family: str
+    system: str
+    backend: str
+    gemm: str
+    moe: str
+    isl: int
+    osl: int
+    c: int
+    first: tuple[int, int, int]
+    firsts: int
+    second: tuple[int, int, int]
+    seconds: int
+    ttft: float
+    tpot: float
+
+    @property
+    def block(self) -> str:
+        """What is left out together."""
+        return "|".join(
+            map(str, ("apart", self.family, self.system, self.gemm, self.moe, self.isl, self.osl, self.backend))
+        )
+
+    @property
+    def requests(self) -> Requests:
+        """What the clients ask, in mean lengths."""
+        return Requests(self.c, self.isl * DRAWN, self.osl * DRAWN)
+
+
+def apart_points(folder: Path) -> list[Apart]:
+    """Runs whose pools are told, InferenceX's."""
+    with (folder / "silicon_sample.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    told = [
+        r
+        for r in rows
+        if r["mode"] == "disagg" and r["prefill_num_workers"] and "/Users" not in r["silicon_data_source"]
+    ]
+    return [_apart(r) for r in told]
+
+
+def _apart(r: dict[str, str]) -> Apart:
+    name = r["model_path"].split("/")[-1]
+    pools = [
+        tuple(max(1, _int(r[f"{pool}_{k}"])) for k in ("tp_size", "attention_dp_size", "moe_ep_size"))
+        for pool in ("prefill", "decode")
+    ]
+    c = re.search(r"silicon_concurrency=(\d+)", r["silicon_data_source"])
+    return Apart(
+        r["id"], name, family_of(name), r["system"], r["backend"], r["gemm_quant_mode"], r["moe_quant_mode"],
+        int(r["isl"]), int(r["osl"]), int(c.group(1)) if c else 1, pools[0], _int(r["prefill_num_workers"]), pools[1],
+        _int(r["decode_num_workers"]), float(r["silicon_ttft_ms"]) / 1e3, float(r["silicon_tpot_ms"]) / 1e3,
+    )  # fmt: skip
+
+
 def _int(text: str) -> int:
     return int(text) if text else 0
 

@@ -15,6 +15,7 @@ from flopsight.plan import Formats, Plan
 from flopsight.predict.device import Device
 from flopsight.predict.engines.engine import Engine
 from flopsight.predict.forward import Forward, forward
+from flopsight.predict.kernels.roofline import coefficients
 from flopsight.predict.queueing import Load, Pool, Steady, Tables, Terms, apart, steady
 from flopsight.predict.shard import depth
 from flopsight.predict.speculative import tokens_per_step
@@ -26,6 +27,10 @@ TOGETHER: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 MOST_PIECES: Final = 64
 TIGHT: Final = 0.97
 """Of the memory, what an engine is told to take at least where weights leave little room."""
+UNMEASURED: Final = 0.25
+"""Added to sigma, in quadrature, for a chip without published runs: an allowance, not measured."""
+QUEUED: Final = 0.2
+"""The same where more requests come than the cache holds."""
 ACTIVATIONS: Final = 0.02
 """Of the memory, for activations and captured graphs, beside what grows with the chunk."""
 
@@ -254,8 +259,9 @@ def seats(made: Forward, requests: Requests, engine: Engine) -> float:
 
 
 def _told(
-    made: Forward, requests: Requests, engine: Engine, found: Steady, load: Load, devices: int, workers: int
-) -> Serving:
+    made: Forward, requests: Requests, engine: Engine, found: Steady, load: Load, devices: int, workers: int,
+    *, apart: bool = False,
+) -> Serving:  # fmt: skip
     per_step = requests.yielded
     tpot, ttft = float(found.tpot[0]) / per_step, float(found.ttft[0])
     running = float(found.running[0]) * made.plan.dp * workers
@@ -265,7 +271,7 @@ def _told(
     decode = _decode_split(made, requests, engine, float(found.running[0]))
     loaded = float(found.prefill[0])
     prompts = made.split(Workload("prefill", 1, max(1, round(requests.fresh)), round(requests.isl - requests.fresh)))
-    sigma = sigmas(made, requests, engine, queued)
+    sigma = sigmas(made, requests, engine, queued=queued, apart=apart)
     return Serving(
         ttft, tpot, running, 1 / tpot, total / devices, total, decode, prompts * (loaded / prompts.total),
         float(found.wait[0]), float(found.service[0]), *sigma, seats=room, queued=queued,
@@ -291,14 +297,28 @@ def _left_out(made: Forward, requests: Requests, queued: bool) -> tuple[str, ...
     return tuple(notes)
 
 
-def sigmas(made: Forward, requests: Requests, engine: Engine, queued: bool) -> tuple[float, float]:
-    """Standard deviation of log(measured / predicted) of TPOT and TTFT."""
-    table = engine.spreads
-    tpot = table.get("tpot", engine.spread)
-    ttft = table.get("ttft", 2 * engine.spread)
-    if queued:
-        tpot, ttft = math.hypot(tpot, table.get("queued_tpot", 0.3)), math.hypot(ttft, table.get("queued_ttft", 1.0))
-    return tpot, ttft
+def sigmas(
+    made: Forward, requests: Requests, engine: Engine, *, queued: bool = False, apart: bool = False
+) -> tuple[float, float]:
+    """Standard deviation of log(measured / predicted) of TPOT and TTFT, from runs that were left out of the fit.
+
+    Wider where a chip is not among those measured, where a model could draft by itself, and where requests queue.
+    """
+    first, second = (
+        engine.spreads.get(name, wide) for name, wide in (("tpot", engine.spread), ("ttft", 2 * engine.spread))
+    )
+    if apart:
+        first, second = (
+            max(first, engine.spreads.get("apart_tpot", 0)),
+            max(second, engine.spreads.get("apart_ttft", 0)),
+        )
+    more = [UNMEASURED] if made.device.id not in coefficients("engines").get("chips", ()) else []
+    if made.book.model.mtp is not None and not requests.draft_tokens:
+        first, second = (
+            math.hypot(s, engine.spreads.get(f"drafts_{n}", 0)) for s, n in ((first, "tpot"), (second, "ttft"))
+        )
+    more += [QUEUED] if queued else []
+    return math.hypot(first, *more), math.hypot(second, *more, *([1.0] if queued else []))
 
 
 # ------------------------------------------------------------ prefill and decode apart
@@ -312,7 +332,7 @@ def _apart(
     tables, load, terms, count = apart_scene(book, device, formats, requests, engine, made, pool, workers)
     found = apart(tables, load, terms, count)
     devices = made.plan.devices * workers + pool[0].devices * pool[1]
-    return _told(made, requests, engine, found, load, devices, workers)
+    return _told(made, requests, engine, found, load, devices, workers, apart=True)
 
 
 def apart_scene(
@@ -331,4 +351,5 @@ def apart_scene(
     sizes = Pool(
         np.array([float(count * plan.dp)]), np.array([requests.concurrency]), np.array([float(workers * made.plan.dp)])
     )
+    terms = replace(terms, request=terms.request + engine.handover, burst=engine.gathered)
     return Tables(tables.running, tables.decode, prompts.prompts, prompts.prefill), load, terms, sizes

@@ -24,6 +24,8 @@ class Engine:
     eager         seconds a layer of a step with prompts takes at least: launched one by one, not as a graph
     burst         share of a closed loop's clients whose prompts arrive together
     lockstep      the same where all requests are of one length
+    handover      seconds from the last layer of a prompt to the first step of another machine: its cache is sent
+    gathered      share of prompts that arrive together at a pool of their own
     chunk         most prompt tokens of one step
     mixed         whether prompt chunks ride with the decode batch
     graphs        whether decode steps are captured graphs
@@ -50,6 +52,8 @@ class Engine:
     eager: float = 0.0
     burst: float = 0.0
     lockstep: float = 0.0
+    handover: float = 0.0
+    gathered: float = 0.0
     chunk: int = 8192
     mixed: bool = True
     graphs: bool = True

@@ -30,6 +30,13 @@ DRAWN: Final = 0.9
 """Mean over nominal length where a client draws lengths evenly from 0.8 to 1.0 of it, as InferenceX's does."""
 UNPRINTED: Final = 0.35
 """Added to sigma (in quadrature) where the row does not print the batch or the lengths: an allowance, not measured."""
+NIGHTLY: Final = (0.6, 1.3)
+"""The same for TPOT and TTFT of engine builds that were never released, which add seconds to a request: from the rows
+of InferenceX's token-position runs themselves, so it says nothing new of them."""
+OLD: Final = 0.35
+"""The same for engines of 2023 and 2024, whose kernels were slower than those measured here."""
+ASSUMED: Final = 256
+"""Requests in flight where a closed-loop client does not print them: vLLM's default limit."""
 OFFLINE: Final = 2048
 """Most sequences an engine is told to run offline."""
 NAMES: Final = {
@@ -66,7 +73,7 @@ class Case:
     prefill, workers   pools of their own, where prefill and decode are apart
     limit    seconds TPOT may take; the largest batch within it is sought
     fill     clients as many as the cache holds, for offline runs
-    wide     added to sigma in quadrature
+    wide, wide_ttft   added to sigma in quadrature
     """
 
     row: Row
@@ -81,6 +88,7 @@ class Case:
     limit: float = 0.0
     fill: bool = False
     wide: float = 0.0
+    wide_ttft: float = 0.0
     notes: tuple[str, ...] = ()
 
 
@@ -193,14 +201,18 @@ def _closed(row: Row, book: Ledger, device: Device) -> Case | Unknown:
     engine = _limits(row, engine_of(backend))
     if not drawn and row.group.startswith("aiconfigurator"):
         engine = replace(engine, request=engine.request + float(coefficients("engines").get("client", 0.0)))
-    drafts = 1 if "MTP" in row.notes else 0
+    drafts = 1 if "MTP" in row.notes and row.group.startswith("inferencex-token-position") else 0
     requests = Requests(clients, isl, osl, acceptance=0.8 if drafts else None, draft_tokens=drafts, alike=not drawn)
     pool, workers = _pools(row, book)
     if pool is not None:
         plan = laid(book, *_ranks(row.parallelism.get("decode")))
     notes = ("One draft token of acceptance 0.8 is assumed.",) if drafts else ()
     wide = UNPRINTED if drafts or not row.hardware.get("catalogue_id") else 0.0
-    return Case(row, book, device, plan, formats, engine, requests, pool, workers, wide=wide, notes=notes)
+    nightly = NIGHTLY if any(word in row.notes for word in ("nightly", "commit")) else (0.0, 0.0)
+    return Case(
+        row, book, device, plan, formats, engine, requests, pool, workers, wide=math.hypot(wide, nightly[0]),
+        wide_ttft=math.hypot(wide, nightly[1]), notes=notes,
+    )  # fmt: skip
 
 
 def _limits(row: Row, engine: Engine) -> Engine:
@@ -251,11 +263,16 @@ def _offline(row: Row, book: Ledger, device: Device) -> Case | Unknown:
     isl, osl = _lengths(row, 1.0)
     batch = row.number(row.workload, "batch")
     engine = replace(engine_of(backend), sequences=OFFLINE)
-    requests = Requests(batch or 1, isl, osl)
     plan = _layout(row, book, device)
+    if not batch and routed_layers(book) and plan.tp > 1 and plan.tp == plan.devices:
+        plan = laid(book, 1, plan.tp, plan.tp)
+    client = "client" in row.workload and not batch
+    requests = Requests(batch or (ASSUMED if client else 1), isl, osl)
     notes = () if batch else ("The batch is not printed; as many requests as the cache holds are taken.",)
-    wide = 0.2 if batch else UNPRINTED
-    return Case(row, book, device, plan, formats, engine, requests, fill=not batch, wide=wide, notes=notes)
+    notes = (f"The requests in flight are not printed; {ASSUMED} are taken.",) if client else notes
+    fill = not batch and not client
+    wide = OLD if batch else UNPRINTED
+    return Case(row, book, device, plan, formats, engine, requests, fill=fill, wide=wide, notes=notes)
 
 
 def _mlperf(row: Row, book: Ledger, device: Device) -> Case | Unknown:
@@ -343,7 +360,7 @@ def printed(row: Row) -> list[tuple[str, float]]:
 
 def _figure(c: Case, name: str, published: float, s: Serving) -> Figure:
     ours = _ours(name, c, s)
-    sigma = math.hypot(s.sigma_ttft if "ttft" in name else s.sigma_tpot, c.wide)
+    sigma = math.hypot(s.sigma_ttft, c.wide_ttft) if "ttft" in name else math.hypot(s.sigma_tpot, c.wide)
     width = math.exp(NINETY * sigma)
     counted = f"{c.engine.name} on {c.device.label}, {c.plan}, running batch {s.running:.0f}"
     notes = tuple(dict.fromkeys((*s.left_out, *c.notes)))
