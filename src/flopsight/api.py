@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from flopsight.report.hardware import HardwareResult
     from flopsight.report.mfu import MfuResult
     from flopsight.report.models import ModelsResult
+    from flopsight.report.plan import PlanResult
     from flopsight.report.predict import PredictResult
     from flopsight.report.validate import ValidateResult
     from flopsight.validate.run import Progress
@@ -236,6 +237,32 @@ def can(
 
     asked_, node, others = asked(model, on, tokens_per_s, params, context, cache_dtype, engine, compare, hardware_files)
     return build(asked_, node, others, check_rate(reach))
+
+
+def plan(
+    model: str | Mapping[str, Any], *, on: str, isl: int | None = None, osl: int | None = None, slo: str = "",
+    sure: float = 0.5, concurrency: int | None = None, engine: str = "", weights: str = "", kv: str = "",
+    formats: str = "", train: bool = False, global_batch: int | None = None, seq: int | None = None,
+    dtype: str = "bf16", optimizer: str = "adam", files: Sequence[str] = (), progress: Progress | None = None,
+) -> PlanResult:  # fmt: skip
+    """Find the layout of a model on a machine: try every one that fits, rank them, and say how to launch the best.
+
+    isl, osl      mean tokens of a served request and its answer; or `train` with `global_batch` sequences of `seq`
+    slo, sure     "ttft=1s,tpot=30ms", and how surely it is to be kept (0.5 takes the prediction itself)
+    concurrency   requests in flight; None takes for each layout the most that keeps the promise
+    engine        vllm, sglang, trtllm; for training megatron, torchtitan, ...
+    formats       "any" tries weight and cache formats too
+    progress      called with (layouts done, layouts in all)
+
+    Raises UsageError for what means nothing, Impossible where nothing fits or no layout keeps the promise.
+    """
+    from flopsight.report.build_plan import Wish, build
+
+    wish = Wish(
+        on, isl, osl, slo, sure, concurrency, engine, weights, kv, formats, train, global_batch, seq, dtype, optimizer,
+        tuple(files),
+    )  # fmt: skip
+    return build(model, wish, progress or (lambda done, total: None))
 
 
 def models() -> ModelsResult:

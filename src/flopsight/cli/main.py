@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-COMMANDS = ("count", "mfu", "hardware", "models", "schema", "validate", "calibrate", "can", "predict")
+COMMANDS = ("count", "mfu", "hardware", "models", "schema", "validate", "calibrate", "can", "predict", "plan")
 
 HELP = """How much of this machine is a transformer really using, where does the rest go, and what would bring it back?
 
@@ -37,6 +37,7 @@ def app() -> Any:
         "flopsight.cli.calibrate:calibrate", name="calibrate", help="Measure this machine's kernels for predictions."
     )
     found.command("flopsight.cli.predict:predict", name="predict", help="Predict how long a step takes, and why.")
+    found.command("flopsight.cli.plan:plan", name="plan", help="Find the best layout, and say how to launch it.")
     found.command(
         "flopsight.cli.can:can", name="can", help="Say whether one user gets so many tokens a second, step by step."
     )

@@ -11,7 +11,7 @@ def schema(command: str) -> None:
     Parameters
     ----------
     command
-        count, predict, can, mfu, hardware, models, calibrate or validate.
+        count, predict, can, plan, mfu, hardware, models, calibrate or validate.
     """
     import msgspec
 

@@ -54,6 +54,12 @@ def _predict() -> Any:
     return PredictResult
 
 
+def _plan() -> Any:
+    from flopsight.report.plan import PlanResult
+
+    return PlanResult
+
+
 RESULTS: dict[str, Callable[[], Any]] = {
     "calibrate": _calibrate,
     "can": _can,
@@ -61,6 +67,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "mfu": _mfu,
     "hardware": _hardware,
     "models": _models,
+    "plan": _plan,
     "predict": _predict,
     "validate": _validate,
 }
