@@ -293,7 +293,7 @@ def _point(one: Candidate, load: float, batches: float, found: Steady, i: int) -
     busy = copies if ask.concurrency is None else min(copies, ask.concurrency)
     whole = load * one.layout.copies if ask.concurrency is None else float(ask.concurrency)
     tpot, ttft = float(found.tpot[i]), float(found.ttft[i])
-    sigma = sigmas(one.made, ask.requests(load), ask.engine, whole > one.room)
+    sigma = sigmas(one.made, ask.requests(load), ask.engine, queued=whole > one.room)
     return Point(
         whole, float(found.running[i]) * plan.dp * batches * busy, ttft, tpot, float(found.decode[i]),
         float(found.prefill[i]), *sigma, ask.count,
