@@ -7,9 +7,7 @@ the numbers that ship are fitted on all. Classes are means over families, and te
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -22,7 +20,7 @@ from scipy.optimize import least_squares
 
 from flopsight.hardware.catalog import find
 from flopsight.predict.device import Device, device_of
-from flopsight.predict.kernels import collective, roofline
+from flopsight.predict.kernels import collective
 
 CHIPS: Final = {
     "a100_sxm": "nvidia-a100-sxm4-80gb", "h100_sxm": "nvidia-h100-sxm5-80gb", "h200_sxm": "nvidia-h200-sxm-141gb",
@@ -41,7 +39,6 @@ PROTOCOL: Final = (
 )
 KINDS: Final = {"all_reduce": "all_reduce", "all_gather": "all_gather", "reduce_scatter": "reduce_scatter",
                 "alltoall": "all_to_all"}  # fmt: skip
-OUT: Final = Path(__file__).parents[2] / "src/flopsight/predict/data/collective.json"
 WIDTHS: Final = {"half": 2, "bfloat16": 2, "int8": 1, "float": 4}
 MOST: Final = 4 * 2**20
 """Bytes to which engines' own kernels are fitted; above, they call the library."""
@@ -89,13 +86,6 @@ def run(folder: Path) -> dict[str, Any]:
         "source": SOURCE, "protocol": PROTOCOL, "error": error, "rejected": dict(rejected), "chips": chips,
         "classes": classes, "network": network,
     })  # fmt: skip
-
-
-def main() -> None:
-    """Write the file and print the errors."""
-    found = run(Path(sys.argv[1]))
-    OUT.write_text(json.dumps(found, ensure_ascii=False) + "\n")
-    print(json.dumps({"error": found["error"], "rejected": found["rejected"]}, indent=1))
 
 
 # ------------------------------------------------------------ reading
@@ -426,8 +416,3 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [_rounded(each) for each in value]
     return float(f"{value:.3g}") if isinstance(value, float) else value
-
-
-if __name__ == "__main__":
-    roofline.coefficients.cache_clear()
-    main()

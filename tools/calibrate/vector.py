@@ -6,9 +6,7 @@ out of a first fit, to measure the error; classes are tested on devices that are
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,10 +30,10 @@ SOURCE: Final = "aiconfigurator-core 0.12.0 (Apache-2.0), scale_matrix tables of
 PROTOCOL: Final = (
     "Casts of m x k matrices from 16 to 8 bits, 3 bytes an element, k of 512 and more, both engines pooled; least "
     "squares of soft log errors. `left_out`: fitted on every other k, measured on the rest. `classes`: devices "
-    "predicted by the mean of others (of their kind of memory and family, else of the kind). start in microseconds, memory a share of the "
-    "bandwidth, near the cache's rate over that, fits in MB, keeps = fits / last cache. spread = p90 / 1.645."
+    "predicted by the mean of others (of their kind of memory and family, else of the kind). start in microseconds, "
+    "memory a share of the bandwidth, near the cache's rate over that, fits in MB, keeps = fits / last cache. "
+    "spread = p90 / 1.645."
 )
-OUT: Final = Path(__file__).parents[2] / "src/flopsight/predict/data/vector.json"
 BYTES: Final = 3
 NARROW: Final = 512
 FLOOR: Final = 0.05
@@ -72,13 +70,6 @@ def run(folder: Path) -> dict[str, Any]:
         "source": SOURCE, "protocol": PROTOCOL, "error": {"left_out": left, "classes": tested},
         "rejected": dict(rejected), "chips": chips, "classes": classes, "published": _published(),
     })  # fmt: skip
-
-
-def main() -> None:
-    """Write the file and print the errors."""
-    found = run(Path(sys.argv[1]))
-    OUT.write_text(json.dumps(found, ensure_ascii=False) + "\n")
-    print(json.dumps({k: found[k] for k in ("error", "rejected", "classes", "published")}, indent=1))
 
 
 def _rows(folder: Path, system: str, chip: str, rejected: Counter[str]) -> Rows:
@@ -192,7 +183,3 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(each) for key, each in value.items()}
     return float(f"{value:.3g}") if isinstance(value, float) else value
-
-
-if __name__ == "__main__":
-    main()

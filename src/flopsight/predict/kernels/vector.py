@@ -54,7 +54,7 @@ def vector_seconds(device: Device, moved: Number, flops: Number = 0) -> Number:
     """
     found = stream(device)
     seconds = found.seconds(moved)
-    if isinstance(flops, int | float) and not flops or not device.vector:
+    if (isinstance(flops, int | float) and not flops) or not device.vector:
         return seconds
     return roofline(flops / (VECTOR_SHARE * device.vector), seconds - found.start, found.start)
 
