@@ -26,7 +26,8 @@ from flopsight.predict.device import Device, device_of
 from flopsight.predict.engines.engine import Engine
 from flopsight.predict.forward import Forward, forward
 from flopsight.predict.generate import Pass, decode_pass
-from flopsight.predict.result import amounts, ends
+from flopsight.predict.interval import Interval, lognormal
+from flopsight.predict.result import amounts
 from flopsight.workload import Workload
 
 Verdict = Literal["yes", "likely", "unlikely", "no", "unknown"]
@@ -128,9 +129,9 @@ class Format:
         s = self.step.split
         return s.collective + s.launch + s.host + s.bubble
 
-    def rates(self) -> tuple[float, float, float] | None:
-        """Predicted tokens a second: low end, middle and high end of the 90 % interval."""
-        return None if self.step is None else ends(1 / self.step.seconds, self.step.sigma)
+    def rates(self) -> Interval | None:
+        """Predicted tokens a second."""
+        return None if self.step is None else lognormal(self.step.seconds, self.step.sigma).turned()
 
     def verdict(self, rate: float) -> Verdict:
         """Whether the rate is reached."""
@@ -139,8 +140,9 @@ class Format:
         found = self.rates()
         if found is None:
             return "no" if self.why == NO_LAYOUT else "unknown"
-        low, middle, high = found
-        return "yes" if low >= rate else "likely" if middle >= rate else "unlikely" if high >= rate else "no"
+        if found.low >= rate:
+            return "yes"
+        return "likely" if found.value >= rate else "unlikely" if found.high >= rate else "no"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -13,14 +12,13 @@ from flopsight.plan import Formats, Plan
 from flopsight.predict.device import Device
 from flopsight.predict.engines.engine import Engine
 from flopsight.predict.forward import Forward
+from flopsight.predict.interval import Interval, lognormal
 from flopsight.predict.step import Split
 from flopsight.utilization import Share
 from flopsight.workload import Workload
 
 Phase = Literal["train", "prefill", "decode", "serve"]
 PHASES: Final = ("train", "prefill", "decode", "serve")
-Z90: Final = 1.6449
-"""Standard deviations to the ends of a 90 % interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +113,9 @@ class Timed:
     sigma: float
 
     @property
-    def ends(self) -> tuple[float, float]:
-        """Both ends of the 90 % interval."""
-        low, _, high = ends(self.seconds, self.sigma)
-        return low, high
+    def interval(self) -> Interval:
+        """Nine of ten measurements should lie inside."""
+        return lognormal(self.seconds, self.sigma)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +146,6 @@ class Prediction:
     extra: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
-
-
-def ends(value: float, sigma: float) -> tuple[float, float, float]:
-    """Low, value and high of 90 % of a lognormal of this spread."""
-    factor = math.exp(Z90 * sigma)
-    return value / factor, value, value * factor
 
 
 def amounts(run: Forward, workload: Workload) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from flopsight.predict.device import Device
 from flopsight.predict.engines.catalog import engine as find_engine
 from flopsight.predict.engines.engine import Engine
 from flopsight.predict.framework import Framework
-from flopsight.predict.result import ends
+from flopsight.predict.interval import Interval, lognormal
 from flopsight.predict.step import Split
 from flopsight.report.can import CanResult, FormatRow, MachineRow, Range, RateRow, ReachRow, UserRow
 from flopsight.units import check_number
@@ -110,8 +110,8 @@ def _format(q: Question, f: Format) -> FormatRow:
         width=f.width, stored=f.stored, devices=f.count, weight_bytes=f.weights, weight_bytes_per_device=f.each,
         room_bytes_per_device=f.room, fits=f.fits, read_bytes=f.read, moved_bytes=f.moved, floor_s=f.floor,
         ceiling_tokens_per_s=f.ceiling, mbu_needed=q.rate * f.floor, layout=str(f.plan) if f.plan else "",
-        seconds=_range(*ends(f.step.seconds, f.step.sigma)) if f.step else None,
-        tokens_per_s=_range(*rates) if rates else None, causes=causes(f.step.split) if f.step else {},
+        seconds=range_of(lognormal(f.step.seconds, f.step.sigma)) if f.step else None,
+        tokens_per_s=range_of(rates) if rates else None, causes=causes(f.step.split) if f.step else {},
         verdict=f.verdict(q.rate), why=_why(q, f),
     )  # fmt: skip
 
@@ -129,13 +129,14 @@ def causes(split: Split) -> dict[str, float]:
     return {f.name: value for f in fields(Split) if (value := float(getattr(split, f.name)))}
 
 
-def _range(low: float, value: float, high: float) -> Range:
-    return Range(low=low, value=value, high=high)
+def range_of(i: Interval) -> Range:
+    """An interval as the answer holds it."""
+    return Range(low=i.low, value=i.value, high=i.high, level=i.level)
 
 
 def _user(u: Users) -> UserRow:
     return UserRow(
-        users=u.batch, seconds=_range(*ends(u.seconds, u.sigma)), tokens_per_s_each=1 / u.seconds,
+        users=u.batch, seconds=range_of(lognormal(u.seconds, u.sigma)), tokens_per_s_each=1 / u.seconds,
         tokens_per_s=u.batch / u.seconds, mfu=u.mfu, mbu=u.mbu, bytes_per_device=u.held,
     )  # fmt: skip
 

@@ -22,7 +22,7 @@ from flopsight.predict.result import PHASES, Ask, Part, Prediction, Timed
 from flopsight.predict.room import room_of
 from flopsight.predict.run import predict, training_room
 from flopsight.predict.shard import check as check_plan
-from flopsight.report.build_can import basis_of, causes
+from flopsight.report.build_can import basis_of, causes, range_of
 from flopsight.report.can import Range
 from flopsight.report.mfu import ShareRow
 from flopsight.report.predict import MemoryRow, MoneyRow, PartRow, PredictResult
@@ -263,8 +263,7 @@ def _formats(found: Prediction) -> dict[str, str]:
 
 
 def _timed(t: Timed) -> Range:
-    low, high = t.ends
-    return Range(low=low, value=t.seconds, high=high)
+    return range_of(t.interval)
 
 
 def _share(s: Share) -> ShareRow:
