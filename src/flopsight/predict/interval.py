@@ -25,7 +25,7 @@ SHARED: Final = 0.1
 """Correlation of the errors of two calls of one kind on a chip whose kernels were measured: 0.05 to 0.09 on collectives
 of sizes or devices that the fit left out (the share of the variance that a device and kind have in common)."""
 BORROWED: Final = 0.7
-"""The same on a chip that borrows from another family: 0.67. A calibrated chip errs by shape, a borrowed one as a whole."""
+"""The same on a chip that borrows from another family: 0.67. Measured chips err by shape, borrowed ones as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
