@@ -20,6 +20,7 @@ from flopsight.predict.engines.catalog import engine as find_engine
 from flopsight.predict.engines.engine import Engine
 from flopsight.predict.framework import Framework
 from flopsight.predict.interval import Interval, lognormal
+from flopsight.predict.kernels.roofline import coefficients
 from flopsight.predict.step import Split
 from flopsight.report.can import CanResult, FormatRow, MachineRow, Range, RateRow, ReachRow, UserRow
 from flopsight.units import check_number
@@ -58,11 +59,14 @@ def asked(
     return question(book, rate, context, find_engine(engine), cache), node, [n for n in others if n.name != node.name]
 
 
-def basis_of(software: Engine | Framework) -> str:
-    """Where the width of an interval comes from."""
+def basis_of(software: Engine | Framework, *devices: Device) -> str:
+    """Where the width of an interval comes from, and on which chips it is wider."""
+    told = f"the interval is the spread of {software.name}: {software.source}"
     if software.source == "assumed" or software.name == "none":
-        return f"the interval is assumed: no measurements of {software.name} stand behind it"
-    return f"the interval is the spread of {software.name}: {software.source}"
+        told = f"the interval is assumed: no measurements of {software.name} stand behind it"
+    measured = coefficients("gemm").get("chips", {})
+    borrowed = dict.fromkeys(d.label.partition(" (")[0] for d in devices if d.peaks and d.id not in measured)
+    return told + (f"; wider for {', '.join(borrowed)}, whose kernels were not measured" if borrowed else "")
 
 
 def check_rate(rate: float) -> float:
@@ -77,13 +81,15 @@ def build(q: Question, node: Node, others: Sequence[Node], target: float) -> Can
     first = claim(q, node)
     best = first.best(q.rate)
     dtype = "bf16" if not best.step else _computed(first.device, best)
+    rest = [claim(q, other) for other in others]
+    devices = [c.device for c in (first, *rest)]
     return CanResult(
         model=q.book.model.name, params=q.params or q.book.params, flops_per_token=q.flops, tokens_per_s=q.rate,
-        context=q.context, engine=q.engine.name, basis=basis_of(q.engine), cache_dtype=q.cache or "16 bits",
+        context=q.context, engine=q.engine.name, basis=basis_of(q.engine, *devices), cache_dtype=q.cache or "16 bits",
         verdict=best.verdict(q.rate),
         machine=_machine(q, first, target), users=[_user(u) for u in users(q, node, first.device, best)],
         rates=[_rate(q, node, rate, dtype) for rate in sorted({PACE, q.rate})],
-        others=[_machine(q, claim(q, other), target) for other in others],
+        others=[_machine(q, c, target) for c in rest],
         notes=list(q.book.model.notes), left_out=list(LEFT_OUT),
         next=_next(q, node, best),
     )  # fmt: skip

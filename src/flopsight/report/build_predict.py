@@ -238,7 +238,7 @@ def build(ask: Ask, wish: Wish) -> PredictResult:
     return PredictResult(
         model=ask.book.model.name, phase=ask.phase, machine=ask.node.name, label=ask.node.chip.label,
         devices=ask.node.count, layout=str(ask.plan), chosen=list(ask.chosen),
-        software=software.name, basis=basis_of(software),
+        software=software.name, basis=basis_of(software, ask.device),
         formats=_formats(found), batch=batch, micro_batch=ask.micro_batch, isl=ask.isl, osl=ask.osl, seq=ask.seq,
         seconds=_timed(found.step),
         tokens=found.tokens, tokens_per_s=found.tokens_per_s,
