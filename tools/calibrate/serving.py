@@ -39,11 +39,11 @@ RULES: dict[str, dict[str, Any]] = {
 """How each engine schedules by default, from its documentation; not fitted."""
 PRIOR = {
     "host": 5e-4, "per_sequence": 3e-6, "per_layer": 8e-6, "per_collective": 8e-6, "per_routing": 1e-5, "kernels": 1.0,
-    "prefills": 1.0, "request": 0.06, "per_token": 1e-5, "burst": 0.3, "lockstep": 0.2, "polls": 2.0, "client": 0.03,
+    "prefills": 1.0, "request": 0.06, "per_token": 1e-5, "burst": 0.3, "lockstep": 0.2, "polls": 2.0, "blackwell": 1.0, "client": 0.03,
 }  # fmt: skip
 WIDTH = {
     "host": 1.0, "per_sequence": 1.2, "per_layer": 1.0, "per_collective": 1.0, "per_routing": 1.0, "kernels": 0.12,
-    "prefills": 0.3, "request": 1.0, "per_token": 1.0, "burst": 1.0, "lockstep": 2.0, "polls": 1.5, "client": 1.0,
+    "prefills": 0.3, "request": 1.0, "per_token": 1.0, "burst": 1.0, "lockstep": 2.0, "polls": 1.5, "blackwell": 0.15, "client": 1.0,
 }  # fmt: skip
 NAMES = tuple(PRIOR)
 FASTEST = 0.85
@@ -64,12 +64,13 @@ class Data:
     joined: Any
     isl: Any
     drawn: Any
+    blackwell: Any
     ttft: Any
     tpot: Any
 
     def take(self, mask: Any) -> Data:
         """Some of the runs."""
-        t, rest = self.tables, ("layers", "routed", "joined", "isl", "drawn", "ttft", "tpot")
+        t, rest = self.tables, ("layers", "routed", "joined", "isl", "drawn", "blackwell", "ttft", "tpot")
         return Data(
             [p for p, keep in zip(self.points, mask, strict=True) if keep],
             Tables(t.running, t.decode[mask], t.prompts, t.prefill[mask]),
@@ -88,7 +89,8 @@ def gather(folder: Path, used: list[Point]) -> Data:
         book, device = book_of(folder, p.model), device_of(find(SYSTEMS[p.system]))
         made = forward(book, device, laid(book, p.tp, p.dp, p.ep), formats_of(book, device, p.gemm, p.moe, p.backend))
         tables, load = kernel_tables(made, p.requests, Engine(p.backend, **RULES[p.backend]))
-        rows.append((tables, load, depth(book), routed_layers(book), joined(made.plan), p.requests.isl, p.drawn))
+        new = device.family == "Blackwell"
+        rows.append((tables, load, depth(book), routed_layers(book), joined(made.plan), p.requests.isl, p.drawn, new))
     many = [np.array(column) for column in list(zip(*rows, strict=True))[2:]]
 
     def stacked(index: int, name: str) -> Any:
@@ -106,7 +108,8 @@ def terms(x: Any, d: Data) -> Terms:
     step = v["host"] + d.layers * (v["per_layer"] + d.joined * v["per_collective"]) + d.routed * v["per_routing"]
     request = v["request"] + v["per_token"] * d.isl + (1 - d.drawn) * v["client"]
     burst = np.minimum(1.0, np.where(d.drawn, v["burst"], v["lockstep"]))
-    return Terms(v["kernels"], v["prefills"], step, v["per_sequence"], 0.0 * d.layers, request, burst, v["polls"])
+    speed = np.where(d.blackwell, v["blackwell"], 1.0)
+    return Terms(speed * v["kernels"], speed * v["prefills"], step, v["per_sequence"], 0.0 * d.layers, request, burst, v["polls"])
 
 
 def errors(x: Any, d: Data) -> tuple[Any, Any]:
@@ -322,7 +325,8 @@ def _errors(
 
 def told(name: str, x: Any, spread: dict[str, float]) -> dict[str, Any]:
     """An engine's constants as the catalogue reads them."""
-    found = {n: float(f"{v:.3g}") for n, v in zip(NAMES, np.exp(x), strict=True) if n != "client"}
+    found = {n: float(f"{v:.3g}") for n, v in zip(NAMES, np.exp(x), strict=True) if n not in ("client", "blackwell")}
+    found["families"] = {"Blackwell": float(f"{np.exp(x[NAMES.index('blackwell')]):.3g}")}
     for share in ("burst", "lockstep"):
         found[share] = min(1.0, found[share])
     return {**found, **RULES[name], "spread": spread["tpot"], "spreads": spread, "source": "fitted on published runs"}

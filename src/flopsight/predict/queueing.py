@@ -44,7 +44,7 @@ class Load:
 
     clients  requests in flight of one replica
     osl      decode steps of a request
-    ranks    replicas that step together, because they share experts
+    ranks    replicas that step together, because they share experts; their prompts are taken to come in the same steps
     seats    most sequences the cache of one replica holds
     pieces   steps over which one prompt is spread
     most     most prompts of one step
@@ -139,7 +139,7 @@ def _at(tables: Tables, load: Load, terms: Terms, running: Any) -> Steady:
     together = np.clip(admitted, 1.0, load.most)
     loaded = terms.prefills * along(tables.prompts, tables.prefill, together)
     loaded = np.maximum(loaded, load.pieces * (terms.floor - load.mixed * decode))
-    busy = 1 - (1 - np.minimum(admitted, 1.0)) ** load.ranks
+    busy = np.minimum(admitted, 1.0)
     waves = np.maximum(1.0, load.clients / load.most)
     seen = 1 - terms.burst * (waves + 1) / (2 * waves)
     prefill = seen * busy * loaded * np.maximum(1.0, admitted / load.most)

@@ -28,7 +28,7 @@ NINETY: Final = 1.645
 """Standard deviations of a normal law between the middle and either end of a 90 % interval."""
 DRAWN: Final = 0.9
 """Mean over nominal length where a client draws lengths evenly from 0.8 to 1.0 of it, as InferenceX's does."""
-UNPRINTED: Final = 0.35
+UNPRINTED: Final = 0.3
 """Added to sigma (in quadrature) where the row does not print the batch or the lengths: an allowance, not measured."""
 NIGHTLY: Final = (0.6, 1.3)
 """The same for TPOT and TTFT of engine builds that were never released, which add seconds to a request: from the rows
@@ -39,6 +39,8 @@ ASSUMED: Final = 256
 """Requests in flight where a closed-loop client does not print them: vLLM's default limit."""
 OFFLINE: Final = 2048
 """Most sequences an engine is told to run offline."""
+MOST: Final = 4096
+"""Requests that an offline run is taken to have in flight at most, over all copies."""
 NAMES: Final = {
     "": "bf16", "bf16": "bf16", "fp16": "fp16", "fp8": "fp8", "fp8_block": "fp8", "nvfp4": "nvfp4", "fp4": "nvfp4",
     "int4_wo": "int4", "int4": "int4", "mxfp4": "mxfp4",
@@ -288,7 +290,7 @@ def _mlperf(row: Row, book: Ledger, device: Device) -> Case | Unknown:
     notes = ("Lengths are the data set's means; layout and batch are not printed.",)
     return Case(
         row, book, device, plan, formats, replace(engine_of(backend), sequences=OFFLINE),
-        Requests(1, known.isl, known.osl), limit=limit, fill=True, wide=0.45, notes=notes,
+        Requests(1, known.isl, known.osl), limit=limit, fill=True, wide=UNPRINTED, notes=notes,
     )  # fmt: skip
 
 
@@ -320,7 +322,7 @@ def served(c: Case) -> Serving:
     requests = c.requests
     if c.fill:
         made = forward(c.book, c.device, c.plan, c.formats)
-        room = max(1.0, seats(made, requests, c.engine)) * c.plan.dp
+        room = min(max(1.0, seats(made, requests, c.engine)) * c.plan.dp, float(MOST))
         requests = replace(requests, concurrency=room)
     found = serve(c.book, c.device, c.plan, c.formats, requests, c.engine, prefill=c.prefill, workers=c.workers)
     return found if not c.limit else _within(c, requests, found)
