@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["stated", "derived", "measured", "assumed", "recalled", "announced"]
+Kind = Literal["stated", "derived", "measured", "modelled", "assumed", "recalled", "announced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +13,8 @@ class Fact:
     """One quantity with its unit, its source and how it is known.
 
     value    in SI base units (FLOP/s, B, B/s, Hz, W), dense, one direction
-    kind     stated by the maker, derived from other facts, measured by someone, assumed, recalled without a
-             source at hand, or announced for a part that does not ship yet
+    kind     stated by the maker, derived from other facts, measured by someone, modelled by a fit to measurements of
+             something else, assumed, recalled without a source at hand, or announced for a part that does not ship yet
     source   where it was read; empty only for `assumed` and `recalled`
     edition  date or revision of the source, if it has one
     """

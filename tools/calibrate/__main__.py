@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-ROOMS = ("gemm", "grouped", "attention", "latent", "state", "collective", "vector")
+ROOMS = ("gemm", "grouped", "attention", "latent", "state", "collective", "vector", "energy")
 TARGET = Path(__file__).parents[2] / "src/flopsight/predict/data"
 
 
