@@ -247,9 +247,12 @@ def fastest(
     if count > 1 and not (device.link or device.network):
         return None, None, f"the links of {device.label} are not on record, so no time is predicted"
     best: tuple[Plan, Pass] | None = None
+    placed: set[int] = set()
     for plan in one_copy(q.book, count, device.domain):
-        if not _holds(q, device, plan, formats, room):
+        # more stages than it takes to fit only add sends, as one token passes through all of them
+        if plan.tp in placed or not _holds(q, device, plan, formats, room):
             continue
+        placed.add(plan.tp)
         step = decode_pass(q.book, device, plan, formats, 1, q.context, q.engine)
         if best is None or step.seconds < best[1].seconds:
             best = plan, step
