@@ -158,9 +158,17 @@ def test_parts_can_be_gathered():
 
 def test_cost_follows_from_the_price():
     found = api.predict("llama-3.1-8b", on="8xH100-SXM", batch=64, price=2.0)
-    assert found.money.dollars_per_million_tokens == pytest.approx(16 / 3600 * 1e6 / found.tokens_per_s)
-    assert found.money.watts == 5600
-    assert api.predict("llama-3.1-8b", on="8xH100-SXM").money.dollars_per_million_tokens is None
+    assert found.money.dollars_per_million_tokens.value == pytest.approx(16 / 3600 * 1e6 / found.tokens_per_s)
+    assert found.money.watts_limit == 5600
+    open_ = api.predict("llama-3.1-8b", on="8xH100-SXM", batch=64).money.dollars_per_million_tokens
+    assert open_ is None or open_.low <= open_.value <= open_.high
+
+
+def test_energy_lies_between_idle_and_the_limit():
+    found = api.predict("llama-3.1-8b", on="8xH100-SXM", batch=64)
+    band, most = found.money.joules_per_million_tokens, 5600 * 1e6 / found.tokens_per_s
+    assert 0.05 * most < band.low <= band.value <= band.high <= most * 1.0001
+    assert "unknown" in api.predict("llama-3.1-8b", on="tpu-v7x").to_text()  # no power limit is published
 
 
 def test_the_package_is_the_verb():

@@ -187,3 +187,18 @@ def byte_share(run: Forward, node: Node, workload: Workload, seconds: float) -> 
     return Share(
         "MBU", moved / seconds, node.count * run.device.bandwidth, "weights and cache, once a step", "datasheet"
     )
+
+
+def drawing(found: Prediction) -> tuple[float, float, float]:
+    """What power follows: shares of the peak and of the bandwidth over the step, and of it in which kernels run.
+
+    HFU; the bytes of the parts over the bandwidth, or in training, whose parts have none, the share of the time that
+    waits for bytes.
+    """
+    ask, split, seconds = found.ask, found.split, found.step.seconds
+    hfu = next(s.ratio for s in found.shares if s.name == "HFU")
+    moved = sum(p.weights + p.cache + p.other for p in found.parts) / ask.plan.pp
+    waits = split.weights + split.cache + split.other
+    memory = moved / seconds / ask.device.bandwidth if moved else waits / seconds
+    idle = (split.host + split.bubble) / seconds
+    return min(1.0, hfu), min(1.0, memory), max(0.01, min(1.0, 1 - idle))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from flopsight.errors import UsageError
+from flopsight.facts import Unknown
 from flopsight.hardware.catalog import node as find_node
 from flopsight.hardware.chip import Node
 from flopsight.models.asked import check
@@ -15,10 +16,11 @@ from flopsight.models.load import load
 from flopsight.plan import Formats, Plan
 from flopsight.predict.chosen import inference_plan, training_layouts
 from flopsight.predict.device import Device, device_of
+from flopsight.predict.energy import dollars_per_million, energy, energy_interval
 from flopsight.predict.engines.catalog import engine as find_engine
 from flopsight.predict.forward import forward
 from flopsight.predict.framework import framework as find_framework
-from flopsight.predict.result import PHASES, Ask, Part, Prediction, Timed
+from flopsight.predict.result import PHASES, Ask, Part, Prediction, Timed, drawing
 from flopsight.predict.room import room_of
 from flopsight.predict.run import predict, training_room
 from flopsight.predict.shard import check as check_plan
@@ -307,12 +309,32 @@ def _memory(found: Prediction) -> MemoryRow:
 
 
 def _money(ask: Ask, found: Prediction, price: float | None) -> MoneyRow:
-    watts = ask.device.watts * ask.node.count or None
-    each = 1e6 / found.tokens_per_s
+    joules, how = _energy(ask, found)
+    dollars, whose = _dollars(ask, found, price)
     return MoneyRow(
-        watts=watts, joules_per_million_tokens=watts * each if watts else None, price_per_device_hour=price,
-        dollars_per_million_tokens=None if price is None else price * ask.node.count * each / 3600,
+        watts_limit=ask.device.watts * ask.node.count or None, joules_per_million_tokens=joules, energy_basis=how,
+        dollars_per_million_tokens=dollars, price_basis=whose,
     )  # fmt: skip
+
+
+def _energy(ask: Ask, found: Prediction) -> tuple[Range | None, str]:
+    """Joules of a million tokens at the step's shares of the engine and of the memory."""
+    compute, memory, busy = drawing(found)
+    known = energy(ask.device, found.step.seconds, compute, memory, busy=busy)
+    if isinstance(known, Unknown):
+        return None, known.why
+    band = energy_interval(ask.device, found.step.seconds, compute, memory, busy=busy)
+    steps = ask.node.count * 1e6 / (found.tokens_per_s * found.step.seconds)
+    return (range_of(band * steps) if band else None), known.note
+
+
+def _dollars(ask: Ask, found: Prediction, price: float | None) -> tuple[Range | None, str]:
+    """Dollars of a million tokens at the price given, else at those on record."""
+    if price is not None:
+        each = price * ask.node.count / 3600 * 1e6 / found.tokens_per_s
+        return Range(low=each, value=each, high=each), f"${price:g} a device-hour, as given"
+    known = dollars_per_million(ask.node.chip, found.tokens_per_s, ask.node.count)
+    return (None, known.why) if isinstance(known, Unknown) else (range_of(known), known.basis)
 
 
 def _next(ask: Ask) -> str:

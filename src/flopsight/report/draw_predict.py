@@ -156,18 +156,30 @@ def _memory(r: PredictResult) -> Any:
 
 
 def _money(r: PredictResult) -> Any:
+    """Energy and cost of a million tokens, or why they are not known."""
     from rich.text import Text
 
-    told, m = [], r.money
-    if m.joules_per_million_tokens is not None and m.watts is not None:
-        energy = format_si(m.joules_per_million_tokens, "J", 3)
-        told.append(f"at most {energy} for a million tokens, with all devices at their {m.watts:,.0f} W limit")
-    if m.dollars_per_million_tokens is not None:
-        told.append(
-            f"${m.dollars_per_million_tokens:.3g} for a million tokens at ${m.price_per_device_hour:g} a device-hour"
-        )
-    if told:
-        yield Text(f"Energy and cost: {'; '.join(told)}.")
+    m, j, d = r.money, r.money.joules_per_million_tokens, r.money.dollars_per_million_tokens
+    if j is None:
+        yield Text(f"Energy of a million tokens: unknown, {m.energy_basis}.")
+    else:
+        drawn = format_si(j.value * r.tokens_per_s / 1e6, "W", 3)
+        limit = format_si(m.watts_limit or 0.0, "W", 3)
+        told = f"{_joules(j.value)} ({look.span(j, _joules)}), {drawn} of a {limit} limit"
+        yield Text(f"Energy of a million tokens: {told}; {m.energy_basis}.")
+    if d is None:
+        yield Text(f"Cost of a million tokens: unknown, {m.price_basis}.")
+    else:
+        span = f" ({_dollars(d.low)} to {_dollars(d.high)})" if d.high > d.low else ""
+        yield Text(f"Cost of a million tokens: {_dollars(d.value)}{span}; {m.price_basis}.")
+
+
+def _joules(value: float) -> str:
+    return format_si(value, "J", 3)
+
+
+def _dollars(value: float) -> str:
+    return f"${value:.2f}" if value >= 0.1 else f"${value:.2g}"
 
 
 def _method(r: PredictResult) -> list[str]:

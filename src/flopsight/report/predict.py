@@ -46,13 +46,16 @@ class MemoryRow(msgspec.Struct, kw_only=True):
 
 
 class MoneyRow(msgspec.Struct, kw_only=True):
-    """Energy and cost of a million tokens; null where a fact is missing."""
+    """Energy and cost of a million tokens, all devices together; null where a fact is missing, with the reason."""
 
-    watts: float | None
-    """Of all devices at their limit, which is an upper bound."""
-    joules_per_million_tokens: float | None
-    price_per_device_hour: float | None
-    dollars_per_million_tokens: float | None
+    watts_limit: float | None
+    joules_per_million_tokens: Range | None
+    """Of the devices alone: no host, network or cooling."""
+    energy_basis: str
+    """How it is known, or why it is not."""
+    dollars_per_million_tokens: Range | None
+    price_basis: str
+    """The price given or those on record, or why there is none."""
 
 
 class PredictResult(Result, kw_only=True):
