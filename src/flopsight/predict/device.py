@@ -34,6 +34,7 @@ class Device:
     pair       what two devices can use between them: all of it behind a switch, a part in a mesh or torus
     network    one way, the device's share of the network between domains
     watts      of the whole part at its limit
+    memory_kind  HBM3, GDDR6, LPDDR5 and the like
     factors    a user's own calibration: times by kind of kernel over those predicted without it
     notes      what had to be assumed
     """
@@ -55,6 +56,7 @@ class Device:
     pair: float = 0.0
     network: float = 0.0
     watts: float = 0.0
+    memory_kind: str = ""
     factors: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -125,6 +127,7 @@ def _made(chip: Chip) -> Device:
         domain=(fabric.domain or 1) if isinstance(fabric, Fabric) else 8,
         fabric=_shape(fabric), pair=_number(fabric.pair) if isinstance(fabric, Fabric) else 0.0,
         network=float(out.one_way) if out else 0.0, watts=_number(chip.power),
+        memory_kind=record.memory.type,
         notes=tuple(notes),
     )  # fmt: skip
 

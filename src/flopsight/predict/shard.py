@@ -230,7 +230,9 @@ def _core(s: _Scene, one: Leaf, part: AttentionCore) -> Kernel:
 
 def _latent(s: _Scene, part: LatentCore) -> Kernel:
     tp = s.plan.tp
-    heads = Heads(max(1, part.heads // tp), 1, part.rank + part.rope, part.rank, latent=True)
+    heads = Heads(max(1, part.heads // tp), 1, part.rank + part.rope, part.rank, True,
+        part.nope + part.rope + part.value_width,
+    )
     return Core(part, heads, 1 / (tp * s.plan.cp), 1.0 / s.plan.cp, s.kept.formats.attention, _cache_bits(s))
 
 

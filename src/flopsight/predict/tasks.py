@@ -189,7 +189,7 @@ class Core:
         a = self.amounts(work)
         found = attention_seconds(
             device, self.heads, sequences=work.sequences, queries=work.queries, flops=a.flops, cache_bytes=a.cache,
-            other_bytes=a.other, compute=self.compute,
+            other_bytes=a.other, compute=self.compute, cache_bits=self.bits,
         )  # fmt: skip
         return found * device.factor("attention") if device.factors else found
 
