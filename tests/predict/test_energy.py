@@ -53,10 +53,12 @@ def test_energy_says_that_it_is_modelled():
 
 
 def test_waiting_costs_less_than_work():
-    """A step that is half idle draws between what idles and what works."""
+    """A step that is half idle is half a step of twice the shares and half a step of nothing."""
     device = device_of(B200)
     whole, half = (energy(device, 1.0, 0.2, 0.2, busy=b).value for b in (1.0, 0.5))
-    assert coefficients("energy")["idle"]["share"] * device.watts < half < whole
+    idle = coefficients("energy")["idle"]["share"] * device.watts
+    assert idle < half < whole
+    assert half == pytest.approx(energy(device, 0.5, 0.4, 0.4).value + 0.5 * idle)
 
 
 def test_errors_of_what_was_left_out():

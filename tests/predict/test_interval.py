@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from flopsight.errors import UsageError
-from flopsight.predict.interval import Interval, combine, combine_kinds, lognormal, quantile
+from flopsight.predict.interval import BORROWED, SHARED, Interval, combine, combine_kinds, lognormal, quantile
+from flopsight.predict.kernels.roofline import coefficients
 
 RNG = np.random.default_rng(20261123)
 DRAWS = 200_000
@@ -79,6 +80,13 @@ def test_limits_of_a_sum():
     assert combine(parts, 0.0) == pytest.approx(0.1)
     assert combine(parts, 1.0) == pytest.approx(0.3)
     assert combine([(1.0, 0.3), (0.0, 9.0)], 0.7) == pytest.approx(0.3)
+
+
+def test_correlations_are_those_that_were_measured():
+    """Of collectives: sizes left out, and devices predicted by their family; families predicted by others."""
+    seen = coefficients("collective")["error"]["shared"]
+    assert pytest.approx((seen["own"] + seen["switch Hopper"] + seen["switch Blackwell"]) / 3, abs=0.05) == SHARED
+    assert pytest.approx(seen["switch"], abs=0.05) == BORROWED
 
 
 def test_units_and_rates():

@@ -33,9 +33,10 @@ PROTOCOL: Final = (
     "start + 2·bend·sqrt(start·each·S) + each·S per device, kind and ranks, least squares of soft log errors on the "
     "newest library; engines' all-reduces of the newest TensorRT-LLM, vLLM and SGLang in graphs, pooled. `left_out`: "
     "fitted on even octaves of size, measured on odd ones. `classes`: each device predicted by its class without the "
-    "device's family. spread = p90 of |log error| / 1.645. Start in microseconds, hop a round more; rates over the "
-    "one-way links. What a device lacks is borrowed from its class. Networks: rate and start from DeepEP between 2, 4 "
-    "and 8 nodes of H100; hop and trees assumed. Meshes: rates from published busbw of MI300X; tori assumed."
+    "device's family (of a fabric) or without the device (of a family). spread = p90 of |log error| / 1.645; `shared`: "
+    "what errors of a device and kind have in common. Start in microseconds, hop a round more; rates over the one-way "
+    "links. What a device lacks is borrowed from its class. Networks: rate and start from DeepEP between 2, 4 and 8 "
+    "nodes of H100; hop and trees assumed. Meshes: rates from published busbw of MI300X; tori assumed."
 )
 KINDS: Final = {"all_reduce": "all_reduce", "all_gather": "all_gather", "reduce_scatter": "reduce_scatter",
                 "alltoall": "all_to_all"}  # fmt: skip
@@ -339,15 +340,32 @@ def _errors(found: list[Point], chips: Any, halves: Any, classes: Any, network: 
         mine = [p for p in found if p.chip == chip and p.odd]
         left[chip] = {name: _summary(_logs(halves, classes, network, rows)) for name, rows in _by_source(mine).items()}
     tested: dict[str, Any] = {}
+    alike: dict[str, Any] = {"own": [_logs(halves, classes, network, rows) for rows in _groups(found, chips, odd=True)]}
     for name, out in _folds(chips):
         kept = {chip: each for chip, each in chips.items() if chip not in out}
         other = _classes(kept)
         rows = [p for p in found if p.chip in out]
         tested.setdefault(name, []).append(_logs({}, other, network, rows))
+        alike.setdefault(name, []).extend(_logs({}, other, network, rows) for rows in _groups(found, out))
     summaries = {name: _summary(np.concatenate(each)) for name, each in tested.items()}
     for each in summaries.values():
         each["spread"] = max(BORROWED, each["p90"] / 1.645)
-    return {"left_out": left, "classes": summaries}
+    return {"left_out": left, "classes": summaries, "shared": {name: _shared(each) for name, each in alike.items()}}
+
+
+def _groups(found: list[Point], chips: Any, *, odd: bool = False) -> Iterator[list[Point]]:
+    """The library's calls of one device and kind."""
+    for chip in chips:
+        for kind in KINDS.values():
+            rows = [p for p in found if p.chip == chip and p.kind == kind and p.source == "library"]
+            if rows := [p for p in rows if p.odd or not odd]:
+                yield rows
+
+
+def _shared(groups: list[Any]) -> float:
+    """The share of the mean square of log errors that a device and kind have in common: 1 - within / all."""
+    within = np.mean([np.mean((each - each.mean()) ** 2) for each in groups])
+    return float(1 - within / np.mean(np.concatenate(groups) ** 2))
 
 
 def _folds(chips: Any) -> Iterator[tuple[str, list[str]]]:
