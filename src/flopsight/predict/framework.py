@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
+from statistics import median
 from typing import Any, Final, TypeAlias
 
 from flopsight.errors import UsageError
@@ -100,11 +101,16 @@ def frameworks() -> dict[str, Framework]:
 def sustained(device: Device) -> Clocks:
     """Time of a kernel in a long run over that of a short burst: power and clocks, by family and width.
 
-    Keys are 16, 8 and 4 (bits of a matrix product), routed (experts, on top of those), attention and scan. Families
-    without a fit take their kind's; a kind without one none.
+    Keys are 16, 8 and 4 (bits of a matrix product), routed (experts, on top of those), attention and scan.
     """
-    table: dict[str, dict[str, float]] = coefficients("train").get("sustained", {})
-    return table.get(device.family) or table.get(device.kind) or {}
+    return filled(coefficients("train").get("sustained", {}), device.family)
+
+
+def filled(table: Mapping[str, Clocks], family: str) -> Clocks:
+    """A family's factors; what was not fitted for it is the median of the families for which it was."""
+    own = table.get(family, {})
+    keys = {key for one in table.values() for key in one}
+    return {key: own[key] if key in own else median(one[key] for one in table.values() if key in one) for key in keys}
 
 
 def width_of(compute: str) -> str:

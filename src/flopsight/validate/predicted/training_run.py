@@ -227,7 +227,7 @@ def _chunks(s: _Scene, pp: int) -> int:
     """Printed; tables of recent Megatron without such a column come from interleaved runs."""
     vp, layers = _whole(s.row, "vp", "interleave") or 1, depth(s.book)
     if vp == 1 and pp > 1 and re.match(INTERLEAVED, s.row.group):
-        vp = next((v for v in range(8, 1, -1) if layers % (pp * v) in (0, pp * v - 2)), 1)
+        vp = next((v for v in range(8, 1, -1) if pp * v <= layers and layers % (pp * v) in (0, pp * v - 2)), 1)
     return vp if pp > 1 and pp * vp <= layers else 1
 
 
