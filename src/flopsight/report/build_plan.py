@@ -38,7 +38,7 @@ from flopsight.search.flags.catalog import SERVING, TRAINING
 from flopsight.search.flags.launch import Launch, Served, Trained
 from flopsight.search.layouts import TPOT, Tally, shape
 from flopsight.search.pareto import front, thinned
-from flopsight.search.rank import Gap, gap
+from flopsight.search.rank import SURE, Gap, gap, in_order
 from flopsight.search.serving import Candidate, Point
 from flopsight.search.target import Target, chance, target
 from flopsight.search.training import Run
@@ -49,7 +49,7 @@ Z90: Final = 1.6449
 SHOWN: Final = 8
 FRONT: Final = 10
 CLOSE: Final = 0.05
-"""Two layouts whose predicted rates differ by less are not told apart."""
+"""Two training layouts whose predicted rates differ by less are not told apart: an allowance, not measured."""
 WORDS: Final = {
     "compute": "matrix products", "weights": "reading weights", "cache": "reading the cache",
     "other": "moving activations", "collective": "exchange between devices", "launch": "kernel starts and gaps",
@@ -157,7 +157,7 @@ def _serving(book: Ledger, node: Node, wish: Wish, progress: Progress) -> PlanRe
         serving=rows, training=[], lost=_serving_lost(kept, found, ask.target),
         front=[_front_row(*points[i], ask.target) for i in thinned(ends, _rates(points), FRONT)],
         plot=[_plotted(*pair, i in set(ends)) for i, pair in enumerate(points)],
-        launch=_launches(ask, kept[0]), method=list(SERVING_METHOD), notes=_notes(ask, kept[0]),
+        launch=_launches(ask, kept[0]), method=list(SERVING_METHOD), notes=_notes(ask, kept),
         left_out=list(SERVING_LEFT_OUT), next=_serving_next(ask, kept[0], node),
     )  # fmt: skip
 
@@ -259,7 +259,7 @@ def _serving_lost(kept: Sequence[Candidate], found: Sequence[Candidate], wanted:
     second = kept[1]
     if second.best is None:
         return None
-    return lost(gap(best.causes(best.best), second.causes(second.best)), _named(second), _named(best))
+    return lost(gap(best.causes(best.best), second.causes(second.best)), _named(second), _named(best), served=True)
 
 
 def _named(one: Candidate) -> str:
@@ -281,22 +281,31 @@ def _broken(others: Sequence[Candidate], wanted: Target) -> Lost:
         f"{point.concurrency:,.0f} in flight."
     )
     return Lost(
-        layout=str(one.layout), slower=1.0, close=False, seconds=1 / point.per_device, seconds_best=0.0, more={},
-        less={}, sentence=sentence,
+        layout=str(one.layout), slower=1.0, close=False, in_order=None, seconds=1 / point.per_device, seconds_best=0.0,
+        more={}, less={}, sentence=sentence,
     )  # fmt: skip
 
 
-def lost(found: Gap, second: str, best: str) -> Lost:
+def lost(found: Gap, second: str, best: str, *, served: bool) -> Lost:
     """A comparison in numbers and in a sentence."""
-    close = abs(found.slower) < CLOSE
+    share = in_order(found.slower) if served else None
+    close = share < SURE if share is not None else abs(found.slower) < CLOSE
     return Lost(
         layout=second, slower=found.slower, close=close, seconds=found.seconds[1], seconds_best=found.seconds[0],
         more={name: b - a for name, a, b in found.larger}, less={name: a - b for name, a, b in found.smaller},
-        sentence=_sentence(found, second, best, close),
+        sentence=_sentence(found, second, best) + _surely(share, close), in_order=share,
     )  # fmt: skip
 
 
-def _sentence(found: Gap, second: str, best: str, close: bool) -> str:
+def _surely(share: float | None, close: bool) -> str:
+    """How far the order can be trusted."""
+    if share is None:
+        return " That is closer than predictions tell apart: measure both." if close else ""
+    told = f" Of published pairs predicted this far apart {share:.0%} were measured in this order"
+    return told + (": measure both." if close else ".")
+
+
+def _sentence(found: Gap, second: str, best: str) -> str:
     first, other = found.seconds
     told = f"{second} is {found.slower:.1%} behind: a token costs {_us(other)} of device time, {best} {_us(first)}."
     if found.slower <= 0:
@@ -308,7 +317,7 @@ def _sentence(found: Gap, second: str, best: str, close: bool) -> str:
             name, a, b = found.smaller[0]
             told += f" and less on {WORDS.get(name, name)} ({_us(b)} against {_us(a)})"
         told += "."
-    return told + (" That is closer than predictions tell apart: measure both." if close else "")
+    return told
 
 
 def _us(seconds: float) -> str:
@@ -372,7 +381,8 @@ def _launch(found: Launch, otherwise: str = "") -> LaunchRow:
     )  # fmt: skip
 
 
-def _notes(ask: serving.Ask, one: Candidate) -> list[str]:
+def _notes(ask: serving.Ask, kept: Sequence[Candidate]) -> list[str]:
+    one = kept[0]
     name = ask.book.model.name
     notes = [*ask.device.notes, *one.made.kept.notes, *one.made.shard.notes]
     notes.append(f"In the commands put your checkpoint for {name}, and your longest request for {ask.isl + ask.osl:,}.")
@@ -380,6 +390,8 @@ def _notes(ask: serving.Ask, one: Candidate) -> list[str]:
         notes.append("Nothing was promised, so only throughput counts; --slo ttft=1s,tpot=30ms adds a promise.")
     elif ask.target.sure == 0.5:
         notes.append("At the limit a prediction is kept half the time; --sure 0.9 plans with room for its error.")
+    if any(each.layout.plan.pp > 1 for each in kept[:SHOWN]):
+        notes.append("No published run with pipeline stages in serving is at hand, so their rates are untested.")
     if ask.book.model.mtp is not None:
         notes.append("The model can draft tokens by itself; one token a step is assumed.")
     return notes
@@ -410,7 +422,8 @@ def _training(book: Ledger, node: Node, wish: Wish, progress: Progress) -> PlanR
         software=ask.soft.name, asked={"seq": ask.seq, "global_batch": ask.global_batch}, seen=tally.seen,
         fit=len(found), refused=dict(tally.refused), serving=[],
         training=[_training_row(ask, node, run) for run in kept[:SHOWN]],
-        lost=lost(gap(best.causes(), kept[1].causes()), named(kept[1]), named(best)) if len(kept) > 1 else None,
+        lost=lost(gap(best.causes(), kept[1].causes()), named(kept[1]), named(best), served=False)
+        if len(kept) > 1 else None,
         front=[_memory_row(ask, run) for run in _lighter(found)], plot=[], launch=_train_launches(ask, best),
         method=list(TRAINING_METHOD), notes=list(best.step.notes), left_out=list(TRAINING_LEFT_OUT),
         next=_training_next(ask, best, node),

@@ -89,6 +89,8 @@ class Lost(msgspec.Struct, kw_only=True):
     """Share of the best one's rate that it lacks."""
     close: bool
     """Closer than such predictions can tell apart."""
+    in_order: float | None
+    """Share of published pairs with such a predicted gap that were measured in this order; null without such pairs."""
     seconds: float
     """Device-seconds of one token, beside those of the best."""
     seconds_best: float
