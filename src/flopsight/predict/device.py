@@ -35,6 +35,7 @@ class Device:
     network    one way, the device's share of the network between domains
     watts      of the whole part at its limit
     memory_kind  HBM3, GDDR6, LPDDR5 and the like
+    cap        units x rate x clock over the stated matrix rate, where the maker caps it (H20); 1 elsewhere
     factors    a user's own calibration: times by kind of kernel over those predicted without it
     notes      what had to be assumed
     """
@@ -57,6 +58,7 @@ class Device:
     network: float = 0.0
     watts: float = 0.0
     memory_kind: str = ""
+    cap: float = 1.0
     factors: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -127,7 +129,7 @@ def _made(chip: Chip) -> Device:
         domain=(fabric.domain or 1) if isinstance(fabric, Fabric) else 8,
         fabric=_shape(fabric), pair=_number(fabric.pair) if isinstance(fabric, Fabric) else 0.0,
         network=float(out.one_way) if out else 0.0, watts=_number(chip.power),
-        memory_kind=record.memory.type,
+        memory_kind=record.memory.type, cap=_cap(chip),
         notes=tuple(notes),
     )  # fmt: skip
 
@@ -150,3 +152,21 @@ def _shape(fabric: Fabric | Unknown) -> str:
 def _host(chip: Chip) -> float:
     host = chip.record.links.host
     return float(host.one_way) if host else 0.0
+
+
+CAPPED: Final = 1.25
+"""Beyond this factor a stated rate is capped, not computed at another clock."""
+
+
+def _cap(chip: Chip) -> float:
+    """How many times its stated bf16 rate a chip's units and clock would give; 1 where that is about what it states."""
+    record = chip.record
+    each, clock, stated = (
+        record.flop_per_unit_per_clock.get("bf16"),
+        record.clock.boost_max,
+        record.peak.matrix.get("bf16"),
+    )
+    if not (each and clock and stated and record.units.count):
+        return 1.0
+    times = record.units.count * each * float(clock) / float(stated)
+    return times if times > CAPPED else 1.0

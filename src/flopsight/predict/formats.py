@@ -31,15 +31,17 @@ class Resolved:
     plain    bits of what is not quantized
     bits     bits of a matrix by kind, where the checkpoint itself says so
     notes    what was assumed
+    block    fp8 scales lie on blocks of the matrix, as the checkpoint's quantization says
     """
 
     formats: Formats
     plain: float
     bits: tuple[tuple[str, float], ...]
     notes: tuple[str, ...]
+    block: bool = False
 
     def __hash__(self) -> int:
-        return hash((self.formats, self.bits))
+        return hash((self.formats, self.bits, self.block))
 
     def stored(self, leaf: Leaf) -> float:
         """Bits of one weight of this leaf."""
@@ -85,7 +87,8 @@ def resolve(book: Ledger, device: Device, formats: Formats) -> Resolved:
         cache=formats.cache or sixteen,
     )  # fmt: skip
     plain, _ = model_dtype(book.model)
-    return Resolved(filled, float(number_format(plain).bits), bits, notes)
+    block = compute == "fp8" and "weight_block_size" in (book.model.quantization or {})
+    return Resolved(filled, float(number_format(plain).bits), bits, notes, block)
 
 
 def _engine(stored: str, device: Device, sixteen: str) -> str:

@@ -169,7 +169,7 @@ def _kernel(s: _Scene, one: Leaf, heads: dict[str, int]) -> tuple[Kernel | None,
         return _latent(s, part), 1.0
     if isinstance(part, LatentUp):
         n = part.heads * (part.key_width + part.value_width) // tp
-        return Dense(n, part.rank, s.kept.multiplied(one), s.kept.stored(one)), 1 / tp
+        return Dense(n, part.rank, s.kept.multiplied(one), s.kept.stored(one), _blocked(s, one)), 1 / tp
     if isinstance(part, Embedding):
         return Moved(part, 1.0), 1 / tp
     if isinstance(part, Norm | Elementwise | Parameter | Buffer):
@@ -198,7 +198,11 @@ def _dense(s: _Scene, one: Leaf, part: Linear, heads: dict[str, int]) -> tuple[K
         n, share = max(1, n // ways), 1 / ways
     else:
         share = 1.0
-    return Dense(n, k, s.kept.multiplied(one), s.kept.stored(one)), share
+    return Dense(n, k, s.kept.multiplied(one), s.kept.stored(one), _blocked(s, one)), share
+
+
+def _blocked(s: _Scene, one: Leaf) -> bool:
+    return s.kept.block and s.kept.multiplied(one) == "fp8"
 
 
 def split_of(one: Leaf) -> str:
@@ -230,7 +234,12 @@ def _core(s: _Scene, one: Leaf, part: AttentionCore) -> Kernel:
 
 def _latent(s: _Scene, part: LatentCore) -> Kernel:
     tp = s.plan.tp
-    heads = Heads(max(1, part.heads // tp), 1, part.rank + part.rope, part.rank, True,
+    heads = Heads(
+        max(1, part.heads // tp),
+        1,
+        part.rank + part.rope,
+        part.rank,
+        True,
         part.nope + part.rope + part.value_width,
     )
     return Core(part, heads, 1 / (tp * s.plan.cp), 1.0 / s.plan.cp, s.kept.formats.attention, _cache_bits(s))

@@ -88,12 +88,16 @@ class Dense:
 
     def seconds(self, device: Device, work: Work) -> Number:
         """One product."""
-        found = gemm_seconds(device, work.tokens, self.n, self.k, compute=self.compute, weight_bits=self.bits)
+        found = gemm_seconds(
+            device, work.tokens, self.n, self.k, compute=self.compute, weight_bits=self.bits, block=self.block
+        )
         return found * device.factor(f"gemm.{self.compute}") if device.factors else found
 
     def backward(self, device: Device, work: Work) -> Number:
         """The gradient of the inputs [m, n] x [n, k] and of the weights [k, m] x [m, n]."""
-        inputs = gemm_seconds(device, work.tokens, self.k, self.n, compute=self.compute, weight_bits=self.bits)
+        inputs = gemm_seconds(
+            device, work.tokens, self.k, self.n, compute=self.compute, weight_bits=self.bits, block=self.block
+        )
         return 2 * inputs
 
 

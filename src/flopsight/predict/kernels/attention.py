@@ -110,6 +110,7 @@ class Call:
     """One kind of call on one device: start in seconds, seconds a FLOP and a byte, at light speed and as a share of it.
 
     cached  bytes below which a cache may be read from the second-level cache
+    lacking seconds a FLOP that a capped matrix rate adds to what the rest of the kernel takes
     over    the learned factor
     """
 
@@ -119,6 +120,7 @@ class Call:
     slow_flop: float
     slow_byte: float
     cached: float
+    lacking: float
     over: Grid | None
 
     def physical(self, flops: Number, moved: Number) -> Number:
@@ -127,7 +129,8 @@ class Call:
         return self.start + (busy * busy * busy + read * read * read) ** (1 / 3)
 
     def bounded(self, seconds: Number, flops: Number, cache: Number) -> Number:
-        """Never under light speed."""
+        """Never under light speed; a capped rate takes its products longer, not the rest of the kernel."""
+        seconds = seconds + flops * self.lacking
         if isinstance(seconds, float):
             read = cache * self.byte if cache > self.cached else 0.0
             return max(seconds, flops * self.flop, read)
@@ -152,9 +155,9 @@ def call(device: Device, kind: str, compute: str, bits: float) -> Call:
 def _call(device: Device, kind: str, compute: str, bits: float) -> Call:
     start, c, b = BASE[kind]
     flop = 1 / device.rate(compute) if device.peaks else 0.0
-    byte = 1 / device.bandwidth
+    byte, free = 1 / device.bandwidth, flop / device.cap
     over = surface(device, kind, compute, bits)
-    return Call(start, flop, byte, flop / c, byte / b, CACHED * device.l2, over)
+    return Call(start, flop, byte, free / c, byte / b, CACHED * device.l2, flop - free, over)
 
 
 def attention_backward_seconds(

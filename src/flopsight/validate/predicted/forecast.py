@@ -33,7 +33,7 @@ def forecast(row: Row) -> tuple[Figure, ...]:
 
 def _rooms(row: Row) -> tuple[str, ...]:
     if row.kind == "kernel":
-        return ("kernel_gemm", "kernel_attention")
+        return ("kernel_attention", "kernel_gemm")
     if row.kind in ("prefill", "decode") or row.group.startswith(GENERATION):
         return ("generation",)
     return ("serving",) if row.kind == "serving" else ("train",)
