@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import exp
 
 from flopsight.facts import Unknown
+from flopsight.predict.interval import lognormal
 from flopsight.predict.train import TrainStep, train_step
 from flopsight.validate.predicted.training_run import Run, class_of, run_of
 from flopsight.validate.recompute import Case, Figure, Rate, _case, _counts, _hardware_counts, _model_counts
 from flopsight.validate.rows import Row
 
 QUANTITY = "step_time_s"
-NINETY = 1.645
 WHOLE_RUN = 0.3
 """Standard deviation that restarts, other stages and idle hours add where only the hours of a whole run are printed."""
 
@@ -34,10 +33,10 @@ def predict(row: Row) -> Figure | None:
     else:
         published = found.tokens / (rate.each * run.plan.devices)
     sigma = (found.sigma**2 + run.doubt**2 + (WHOLE_RUN**2 if row.measured.get("gpu_hours") else 0.0)) ** 0.5
-    spread = exp(NINETY * sigma)
+    band = lognormal(found.seconds, sigma)
     return Figure(
         QUANTITY, published, found.seconds, counted=f"{run.soft}, {run.plan}", notes=notes,
-        low=found.seconds / spread, high=found.seconds * spread,
+        low=band.low, high=band.high,
     )  # fmt: skip
 
 
