@@ -20,7 +20,7 @@ from flopsight.parts.moe import Experts
 from flopsight.plan import Formats, Plan
 from flopsight.predict.device import Device, device_of
 from flopsight.predict.forward import forward
-from flopsight.predict.framework import Framework, framework
+from flopsight.predict.framework import PRIORS, Framework, framework
 from flopsight.predict.memory_train import memory_train
 from flopsight.predict.shard import depth
 from flopsight.predict.train import Batch, step
@@ -351,7 +351,10 @@ def fits(book: Ledger, device: Device, plan: Plan, formats: Formats, batch: Batc
 
 
 def _searched(s: _Scene) -> Run | Unknown:
-    """The fastest layout that fits, of those its software would try: what a tuned run uses."""
+    """The fastest layout that fits, of those its software would try: what a tuned run uses.
+
+    Judged by what was assumed before calibration, so that a fit does not choose its own layouts.
+    """
     plan = _best(s.book, s.device, s.soft, s.formats, s.count, s.seq, sequences(s, Plan(dp=s.count)))
     chosen = [f"the row prints no layout; the fastest predicted that fits is taken ({plan})"]
     found = _finished(s, plan, chosen)
@@ -366,7 +369,7 @@ def _best(book: Ledger, device: Device, soft: str, formats: Formats, count: int,
             run = forward(book, device, plan, formats, training=True)
             if memory_train(run, batch).total > FULL * device.memory:
                 continue
-            seconds = step(run, batch, framework(soft)).seconds / batch.tokens
+            seconds = step(run, batch, PRIORS[soft], {}).seconds / batch.tokens
         except UsageError:
             continue
         if seconds < least:
