@@ -25,7 +25,7 @@ FINE: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Seconds by tokens, straight between knots and beyond the last."""
+    """Seconds by tokens: those of the first knot below it, straight between knots."""
 
     knots: Sequence[float]
     seconds: Sequence[float]
@@ -36,10 +36,13 @@ class Curve:
             return self._at(tokens)
         import numpy as np
 
-        return np.interp(tokens, self.knots, self.seconds)
+        beyond = np.maximum(tokens / self.knots[-1], 1.0)
+        return np.interp(tokens, self.knots, self.seconds) * beyond
 
     def _at(self, tokens: float) -> float:
         x, y = self.knots, self.seconds
+        if tokens <= x[0]:
+            return y[0]
         i = min(max(bisect_right(x, tokens) - 1, 0), len(x) - 2)
         return y[i] + (y[i + 1] - y[i]) * (tokens - x[i]) / (x[i + 1] - x[i])
 
@@ -161,7 +164,7 @@ def _knots() -> Any:
 
     fine = [round(2 ** (4 + i / FINE)) for i in range((22 - 4) * FINE + 1)]
     tiles = [n + 1 for n in range(64, 8192, 64)] + list(range(64, 8193, 64))
-    return np.array(sorted({*range(17), *fine, *tiles}), dtype=float)
+    return np.array(sorted({*range(1, 17), *fine, *tiles}), dtype=float)
 
 
 _MADE: dict[tuple[Any, ...], Forward] = {}
