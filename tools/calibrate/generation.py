@@ -43,6 +43,8 @@ FAMILIES: Final = {"llamacpp": "Apple GPU"}
 STARTS: Final = {"per_routing": 3e-3, "per_collective": 20e-6, "per_sequence": 0.3e-3, "host": 0.3e-3}
 CLIP: Final = 0.8
 SOFT: Final = 0.05
+FEW: Final = 5
+"""Errors of one kind that make a spread of its own."""
 NOTHING: Final = 2e-7
 """Seconds that are no term any more."""
 LEAST: Final = 0.10
@@ -122,12 +124,15 @@ def _install(state: dict[str, Any]) -> None:
     habits.coefficients = lambda _: {"habits": state["habits"]}  # type: ignore[assignment]
 
 
-def _errors(state: dict[str, Any], rows: list[Row]) -> list[float]:
-    """log(ours / published) of every measured time, rates turned round."""
+def _errors(state: dict[str, Any], rows: list[Row], only: str = "") -> list[float]:
+    """log(ours / published) of every measured quantity, or of those of prompts ("ttft") or of decode ("tpot") only."""
     _install(state)
     found = []
     for row in rows:
         for figure in rows_of.predict(row) or ():
+            kind = "ttft" if row.kind == "prefill" or figure.quantity.startswith("ttft") else "tpot"
+            if only not in ("", kind):
+                continue
             if figure.ours and figure.published and figure.quantity not in ("output_tokens_per_s", "total_latency_ms"):
                 found.append(math.log(figure.ours / figure.published))
     return found
@@ -189,18 +194,24 @@ def _changes(state: dict[str, Any], name: str) -> list[Callable[[float], Callabl
 
 def _crossed(state: dict[str, Any], name: str, *halves: list[Row]) -> dict[str, Any]:
     """Errors of each half under constants fitted on the other."""
-    logs: list[float] = []
+    logs: dict[str, list[float]] = {"tpot": [], "ttft": []}
     for fit, left in (halves, halves[::-1]):
         if fit and left:
             trial = {key: dict(values) for key, values in state.items()}
             _descend(trial, name, fit)
-            logs += _errors(trial, left)
-    errors = sorted(abs(math.exp(e) - 1) for e in logs)
-    spread = math.sqrt(statistics.fmean(min(abs(e), CLIP) ** 2 for e in logs))
+            for kind, found in logs.items():
+                found += _errors(trial, left, kind)
+    every = [e for found in logs.values() for e in found]
+    errors = sorted(abs(math.exp(e) - 1) for e in every)
     return {
         "n": len(errors), "median": round(statistics.median(errors), 3),
-        "p90": round(errors[math.ceil(0.9 * len(errors)) - 1], 3), "spread": round(max(LEAST, spread), 3),
+        "p90": round(errors[math.ceil(0.9 * len(errors)) - 1], 3), "spread": _spread(every),
+        "spreads": {kind: _spread(found) for kind, found in logs.items() if len(found) >= FEW},
     }  # fmt: skip
+
+
+def _spread(logs: list[float]) -> float:
+    return round(max(LEAST, math.sqrt(statistics.fmean(min(abs(e), CLIP) ** 2 for e in logs))), 3)
 
 
 def _shipped(state: dict[str, Any], error: dict[str, Any]) -> dict[str, Any]:
@@ -211,8 +222,9 @@ def _shipped(state: dict[str, Any], error: dict[str, Any]) -> dict[str, Any]:
         if one.chunk < generation.UNBOUNDED:
             fixed["chunk"] = one.chunk
         fitted = _rounded({f: getattr(one, f) for f in ("host", *FIELDS[name]) if getattr(one, f) > NOTHING})
+        own = {each: error[name][each] for each in ("spread", "spreads")}
         families = {"families": _rounded(dict(one.families))} if one.families else {}
-        found[name] = {**fixed, **fitted, **families, "spread": error[name]["spread"], "source": "fitted, see protocol"}
+        found[name] = {**fixed, **fitted, **families, **own, "source": "fitted, see protocol"}
     return found
 
 

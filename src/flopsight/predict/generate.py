@@ -183,8 +183,10 @@ class Scene:
 
         Engines for static batches were fitted on borrowed kernels and have that in their spread.
         """
-        measured = self.device.id in coefficients("gemm")["chips"] or self.engine.name in generation_engines()
-        return math.hypot(self.engine.spread, 0.0 if measured else BORROWED)
+        own, e = self.engine.name in generation_engines(), self.engine
+        spread = e.spreads.get("ttft" if self.prompts else "tpot", e.spread) if own else e.spread
+        measured = own or self.device.id in coefficients("gemm")["chips"]
+        return math.hypot(spread, 0.0 if measured else BORROWED)
 
     def causes(self, kernels: Split, sequences: float) -> Split:
         """The seconds of one step by cause: kernels at the engine's speed, its habits, then what it adds."""
