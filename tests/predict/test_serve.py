@@ -1,3 +1,6 @@
+import statistics
+from itertools import pairwise
+
 import pytest
 
 from flopsight.errors import UsageError
@@ -6,8 +9,10 @@ from flopsight.models.ledger import ledger
 from flopsight.models.load import load
 from flopsight.plan import Formats, Plan
 from flopsight.predict.device import device_of
+from flopsight.predict.engines.catalog import engine as engine_of
 from flopsight.predict.engines.engine import Engine
 from flopsight.predict.forward import forward
+from flopsight.predict.kernels.roofline import coefficients
 from flopsight.predict.serve import Requests, cache_bytes, serve
 
 LLAMA = ledger(load("llama-3.1-8b"))
@@ -15,8 +20,8 @@ H100 = device_of(find("nvidia-h100-sxm5-80gb"))
 BARE = Engine("bare")
 
 
-def asked(c, isl=1024, osl=1024, engine=BARE, plan=Plan(), **more):
-    return serve(LLAMA, H100, plan, Formats(), Requests(c, isl, osl, **more), engine)
+def asked(c, isl=1024, osl=1024, engine=BARE, **more):
+    return serve(LLAMA, H100, Plan(), Formats(), Requests(c, isl, osl, **more), engine)
 
 
 def test_one_client_is_a_plain_generation():
@@ -51,7 +56,7 @@ def test_causes_add_up():
 
 def test_throughput_grows_and_users_slow_down():
     many = [asked(c) for c in (1, 4, 16, 64, 128)]
-    assert all(a.total < b.total and a.tpot < b.tpot for a, b in zip(many, many[1:], strict=False))
+    assert all(a.total < b.total and a.tpot < b.tpot for a, b in pairwise(many))
 
 
 def test_cached_prefix_saves_prompts():
@@ -91,3 +96,59 @@ def test_prefill_pool_can_be_too_small():
 def test_refused(bad):
     with pytest.raises(UsageError):
         Requests(**({"concurrency": 1, "isl": 10, "osl": 10} | bad))
+
+
+# ------------------------------------------------------------ published runs
+
+
+LLAMA_70B = ledger(load("llama-3.1-70b"))
+PUBLISHED = {
+    # SemiAnalysis InferenceX, Llama-3.1-70B fp8, 8 devices, 1k/1k (lengths drawn from 0.8 to 1.0): TPOT ms by clients
+    ("nvidia-h100-sxm5-80gb", "vllm"): {4: 9.11, 8: 9.36, 16: 11.39, 32: 12.64, 64: 15.45},
+    ("nvidia-h200-sxm-141gb", "trtllm"): {4: 6.26, 8: 6.72, 16: 7.69, 32: 9.30, 64: 13.51, 128: 21.64},
+    ("nvidia-b200-sxm", "trtllm"): {4: 5.45, 8: 5.68, 16: 6.51, 32: 7.36, 64: 9.60, 128: 13.65},
+}
+
+
+@pytest.mark.parametrize(("chip", "name"), PUBLISHED)
+def test_published_tpot(chip, name):
+    """The median of each series within 30 %, every point within 45 %."""
+    formats = Formats(weights="fp8", cache="" if "h100" in chip else "fp8")
+    device, engine = device_of(find(chip)), engine_of(name)
+    ratios = [
+        serve(LLAMA_70B, device, Plan(tp=8), formats, Requests(c, 922, 922), engine).tpot * 1e3 / told
+        for c, told in PUBLISHED[chip, name].items()
+    ]
+    assert statistics.median(ratios) == pytest.approx(1, abs=0.3)
+    assert all(0.55 < ratio < 1.45 for ratio in ratios)
+
+
+def test_constants_carry_their_error():
+    kept = coefficients("engines")
+    assert {"source", "protocol", "error", "rejected", "engines", "chips"} <= set(kept)
+    for name in ("family left out", "system left out", "evidence blocks"):
+        assert kept["error"][name]["tpot"]["median"] < 15
+        assert kept["error"][name]["tpot"]["mape"] < 18
+    for name in ("vllm", "sglang", "trtllm"):
+        one = engine_of(name)
+        assert 0.7 < one.kernels < 1.5
+        assert 0 <= one.burst <= 1
+        assert one.spreads["ttft"] > one.spreads["tpot"] > 0
+
+
+def test_less_sure_where_nothing_was_measured():
+    vllm = engine_of("vllm")
+    known = serve(LLAMA, H100, Plan(), Formats(), Requests(4, 100, 100), vllm)
+    other = serve(LLAMA, device_of(find("amd-mi300x")), Plan(), Formats(), Requests(4, 100, 100), vllm)
+    assert other.sigma_tpot > known.sigma_tpot
+
+
+def test_a_model_that_may_draft_is_less_sure():
+    book = ledger(load("deepseek-v3"))
+    chip = device_of(find("nvidia-h200-sxm-141gb"))
+    plain = serve(book, chip, Plan(tp=8), Formats(weights="fp8"), Requests(4, 1000, 1000), engine_of("sglang"))
+    drafts = Requests(4, 1000, 1000, acceptance=0.85, draft_tokens=1)
+    told = serve(book, chip, Plan(tp=8), Formats(weights="fp8"), drafts, engine_of("sglang"))
+    assert told.sigma_tpot < plain.sigma_tpot
+    assert any("draft" in note for note in plain.left_out)
+    assert 0.5 < told.tpot / plain.tpot < 0.95

@@ -39,11 +39,13 @@ RULES: dict[str, dict[str, Any]] = {
 """How each engine schedules by default, from its documentation; not fitted."""
 PRIOR = {
     "host": 5e-4, "per_sequence": 3e-6, "per_layer": 8e-6, "per_collective": 8e-6, "per_routing": 1e-5, "kernels": 1.0,
-    "prefills": 1.0, "request": 0.06, "per_token": 1e-5, "burst": 0.3, "lockstep": 0.2, "polls": 2.0, "blackwell": 1.0, "client": 0.03,
+    "prefills": 1.0, "request": 0.06, "per_token": 1e-5, "burst": 0.3, "lockstep": 0.2, "polls": 2.0,
+    "blackwell": 1.0, "eager": 2.5e-4, "eager_routed": 5e-4, "client": 0.03,
 }  # fmt: skip
 WIDTH = {
     "host": 1.0, "per_sequence": 1.2, "per_layer": 1.0, "per_collective": 1.0, "per_routing": 1.0, "kernels": 0.12,
-    "prefills": 0.3, "request": 1.0, "per_token": 1.0, "burst": 1.0, "lockstep": 2.0, "polls": 1.5, "blackwell": 0.15, "client": 1.0,
+    "prefills": 0.3, "request": 1.0, "per_token": 1.0, "burst": 1.0, "lockstep": 2.0, "polls": 1.5,
+    "blackwell": 0.15, "eager": 1.0, "eager_routed": 1.0, "client": 1.0,
 }  # fmt: skip
 NAMES = tuple(PRIOR)
 FASTEST = 0.85
@@ -108,8 +110,11 @@ def terms(x: Any, d: Data) -> Terms:
     step = v["host"] + d.layers * (v["per_layer"] + d.joined * v["per_collective"]) + d.routed * v["per_routing"]
     request = v["request"] + v["per_token"] * d.isl + (1 - d.drawn) * v["client"]
     burst = np.minimum(1.0, np.where(d.drawn, v["burst"], v["lockstep"]))
+    floor = d.layers * v["eager"] + d.routed * v["eager_routed"]
     speed = np.where(d.blackwell, v["blackwell"], 1.0)
-    return Terms(speed * v["kernels"], speed * v["prefills"], step, v["per_sequence"], 0.0 * d.layers, request, burst, v["polls"])
+    return Terms(
+        speed * v["kernels"], speed * v["prefills"], step, v["per_sequence"], floor, request, burst, v["polls"]
+    )
 
 
 def errors(x: Any, d: Data) -> tuple[Any, Any]:
@@ -132,7 +137,7 @@ def fit(d: Data, centre: Any) -> Any:
         pull = (x - centre) / width * 0.1 * np.sqrt(weight.sum())
         return np.concatenate([weight * soft(tpot / 0.12), 0.5 * weight * soft(ttft / 0.4), pull])
 
-    return least_squares(residuals, centre, diff_step=1e-3, max_nfev=15).x
+    return least_squares(residuals, centre, diff_step=1e-3, max_nfev=10).x
 
 
 def left_out(d: Data, centre: Any, label: Any) -> tuple[Any, Any]:

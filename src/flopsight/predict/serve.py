@@ -137,8 +137,9 @@ def terms_of(made: Forward, requests: Requests, engine: Engine) -> Terms:
     speed = engine.speed(made.device.family)
     layers = depth(made.book)
     step = engine.added(layers, 0, joined=joined(made.plan), routed=routed_layers(made.book))
+    floor = layers * engine.eager + routed_layers(made.book) * engine.eager_routed
     return Terms(
-        engine.kernels * speed, engine.prefills * speed, step, engine.per_sequence, layers * engine.eager,
+        engine.kernels * speed, engine.prefills * speed, step, engine.per_sequence, floor,
         engine.request + engine.per_token * requests.isl, engine.lockstep if requests.alike else engine.burst,
         engine.polls,
     )  # fmt: skip

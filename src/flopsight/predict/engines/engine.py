@@ -22,6 +22,7 @@ class Engine:
     per_token     seconds a prompt token costs before that: tokenizer, hashes of cache blocks
     polls         steps between two looks for new requests
     eager         seconds a layer of a step with prompts takes at least: launched one by one, not as a graph
+    eager_routed  the same more where experts are routed
     burst         share of a closed loop's clients whose prompts arrive together
     lockstep      the same where all requests are of one length
     handover      seconds from the last layer of a prompt to the first step of another machine: its cache is sent
@@ -50,6 +51,7 @@ class Engine:
     per_token: float = 0.0
     polls: float = 1.0
     eager: float = 0.0
+    eager_routed: float = 0.0
     burst: float = 0.0
     lockstep: float = 0.0
     handover: float = 0.0
