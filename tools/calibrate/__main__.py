@@ -6,6 +6,7 @@ FOLDER is `systems` of an unpacked aiconfigurator-core; without it the installed
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from importlib import import_module
@@ -13,13 +14,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOMS = ("gemm", "grouped", "attention", "latent", "state", "collective", "vector", "energy")
+LAST = "serving"
+"""Fitted on top of the others' coefficients, so in a process of its own that reads them anew."""
+FILES = {LAST: "engines"}
 TARGET = Path(__file__).parents[2] / "src/flopsight/predict/data"
 
 
 def main(arguments: list[str]) -> int:
     """Run the rooms asked for, else all that exist, and write one file each."""
-    rooms = [one for one in arguments if one in ROOMS] or list(ROOMS)
-    folders = [Path(one) for one in arguments if one not in ROOMS]
+    rooms = [one for one in arguments if one in (*ROOMS, LAST)] or list(ROOMS)
+    folders = [Path(one) for one in arguments if one not in (*ROOMS, LAST)]
     folder = folders[0] if folders else _installed()
     for room in rooms:
         if find_spec(f"tools.calibrate.{room}") is None:
@@ -27,9 +31,11 @@ def main(arguments: list[str]) -> int:
             continue
         began = time.monotonic()
         found = import_module(f"tools.calibrate.{room}").run(folder)
-        file = TARGET / f"{room}.json"
+        file = TARGET / f"{FILES.get(room, room)}.json"
         file.write_text(json.dumps(found, separators=(",", ":"), sort_keys=True) + "\n")
         print(f"{file}: {file.stat().st_size:,} bytes, {time.monotonic() - began:.0f} s", file=sys.stderr)
+    if not any(one in (*ROOMS, LAST) for one in arguments):
+        return subprocess.run([sys.executable, "-m", "tools.calibrate", str(folder), LAST], check=False).returncode  # noqa: S603
     return 0
 
 

@@ -55,6 +55,13 @@ def not_host_bound(rows: pl.DataFrame, over: list[str], rejected: Counter[str]) 
     return found.filter(~near).drop("floor", "best")
 
 
+def fastest(rows: pl.DataFrame, shape: list[str]) -> pl.DataFrame:
+    """The fastest backend of each shape, where at least two timed it if any shape has two."""
+    found = rows.group_by(shape).agg(pl.col("t").min(), pl.len().alias("tables"))
+    enough = min(2, int(found["tables"].max() or 0))  # type: ignore[call-overload]
+    return found.filter(pl.col("tables") >= enough).drop("tables").sort(shape)
+
+
 def best_two(rows: pl.DataFrame, shape: list[str]) -> pl.DataFrame:
     """The geometric mean of the two fastest backends of each shape."""
     ordered = pl.col("t").sort().head(2).log().mean().exp()

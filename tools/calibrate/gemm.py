@@ -27,7 +27,7 @@ from tools.calibrate.surfaces import (
 )
 
 from flopsight.facts import Fact
-from flopsight.hardware.catalog import find
+from flopsight.hardware.catalog import chips, find
 from flopsight.predict.device import Device, device_of
 from flopsight.predict.kernels.efficiency import Efficiency, Machine, Surface, Vector, product_curve, product_seconds
 from flopsight.predict.kernels.gemm import activation_bytes, class_of
@@ -118,15 +118,15 @@ def run(folder: Path) -> dict[str, Any]:
     fitted = {one.name: _constants(one) for one in found}
     surfaces = {family: _surface(_of(found, family), fitted) for family in sorted({one.family for one in found})}
     errors = {one.name: _errors(one, found, fitted, surfaces[one.family]) for one in found}
-    chips: dict[str, Any] = {}
+    by_chip: dict[str, Any] = {}
     for one in found:
         spread = max(errors[one.name]["pairs left out"]["spread"], errors[one.name]["m left out"]["spread"])
         e = replace(fitted[one.name], spread=round(spread, 3))
-        chips.setdefault(one.device.id, {})[one.key] = {**_short(e), "surface": one.family}
+        by_chip.setdefault(one.device.id, {})[one.key] = {**_short(e), "surface": one.family}
     return {
         "source": "aiconfigurator-core 0.12.0 systems/data/*/gemm, Apache-2.0",
         "protocol": " ".join((__doc__ or "").split()) + " " + " ".join((gates.__doc__ or "").split()),
-        "error": errors, "rejected": dict(rejected), "axes": asdict(AXES), "after": AFTER, "chips": chips,
+        "error": errors, "rejected": dict(rejected), "axes": asdict(AXES), "after": AFTER, "chips": by_chip,
         "classes": _classes(found, fitted, errors), "surfaces": {name: packed(one) for name, one in surfaces.items()},
     }  # fmt: skip
 
@@ -146,6 +146,8 @@ def _table(system: str, dtype: str, rows: pl.DataFrame, rejected: Counter[str]) 
     least = 64 if dtype in ("bfloat16", "fp8") else 128
     rows = rows.filter((pl.col("n") >= least) & (pl.col("k") >= least))
     device = device_of(find(gates.IDS[system]))
+    if compute == "fp8" and not device.has("fp8"):  # weights are stored in fp8 and multiplied in bf16
+        key, compute = "bf16_w8", "bf16"
     empty = np.empty(0)
     one = Table(device, key, compute, bits, tile, empty, empty, empty, empty)
     light = pl.max_horizontal(
@@ -202,10 +204,19 @@ def _elsewhere(one: Table, found: list[Table], fitted: dict[str, Efficiency]) ->
     others = family or [x for x in found if x.key == one.key and x.name != one.name]
     if not others:
         return {}
+    each, _ = proportions(others)
     e = replace(middle([fitted[x.name] for x in others]), ceiling=one.ceiling)
+    e = e.on(min(max(one.machine.rate / one.machine.units / each, 0.25), 4.0))
     over = _surface(family, fitted) if family else None
     rows = fold_of(one.n, one.k) < 2
     return {**error_of(one.predicted(e, over, rows), one.t[rows]), "from": "family" if family else "all chips"}
+
+
+def proportions(chips: list[Any]) -> tuple[float, float]:
+    """The median rate a unit, and FLOP/s over B/s."""
+    machines = [x.machine for x in chips]
+    each, balance = [x.rate / x.units for x in machines], [x.rate / x.bandwidth for x in machines]
+    return float(f"{np.median(each):.4g}"), float(f"{np.median(balance):.4g}")
 
 
 def _older_faster(found: list[Table]) -> int:
@@ -231,17 +242,47 @@ def _classes(found: list[Table], fitted: dict[str, Efficiency], errors: dict[str
             0.4,
             *(off["spread"] for x in members if (off := errors[x.name]["chip left out"]).get("from") == "all chips"),
         ]
-        for family, chips in groups.items():
-            known = [errors[x.name]["chip left out"].get("spread", 0.4) for x in chips]
-            spread = float(np.median(known if len(chips) > 1 else worst))
-            e = replace(middle([fitted[x.name] for x in chips]), spread=round(spread, 3), ceiling=1.0)
-            classes.setdefault(family.rpartition("/")[0], {})[key] = {**_short(e), "surface": family}
+        for family, alike in groups.items():
+            known = [errors[x.name]["chip left out"].get("spread", 0.4) for x in alike]
+            spread = float(np.median(known if len(alike) > 1 else worst))
+            e = replace(middle([fitted[x.name] for x in alike]), spread=round(spread, 3), ceiling=1.0)
+            each, balance = proportions(alike)
+            found_here = {**_short(e), "surface": family, "each": each, "balance": balance}
+            classes.setdefault(family.rpartition("/")[0], {})[key] = found_here
         if len(members) > 1:
             e = replace(
                 middle([fitted[x.name] for x in members]), spread=round(float(np.median(worst)), 3), ceiling=1.0
             )
             classes.setdefault("any", {})[key] = _short(e)
+    classes.update(_unmeasured(classes["any"]))
     return classes
+
+
+def _unmeasured(known: dict[str, Any]) -> dict[str, Any]:
+    """Families without tables: the median of all chips, with the large shapes' share from published best products.
+
+    Those of CDNA and Gaudi are medians over the catalogue's records; that of TPUs is assumed, and so are their starts.
+    """
+    kinds = {"CDNA": 0.97 * _published("CDNA"), "Gaudi": 0.97 * _published("Gaudi"), "TPU": 0.93}
+    wide = {"CDNA": 0.4, "Gaudi": 0.4, "TPU": 0.3}
+    return {
+        family: {
+            key: {**known[key], "compute": round(share, 3), "spread": wide[family],
+                  **({"start": 1.5e-6} if family == "TPU" else {})}
+            for key in ("bf16", "fp8")
+        }
+        for family, share in kinds.items()
+    }  # fmt: skip
+
+
+def _published(family: str) -> float:
+    """The median over a family's records of the best published bf16 product over the data sheet."""
+    shares = []
+    for chip in chips():
+        best, stated = chip.peak("bf16", basis="measured"), chip.peak("bf16")
+        if chip.record.architecture.family == family and isinstance(best, Fact) and isinstance(stated, Fact):
+            shares.append(float(best.value) / float(stated.value))
+    return float(np.median(shares))
 
 
 def _short(e: Efficiency) -> dict[str, float]:

@@ -14,7 +14,7 @@ import math
 import zlib
 from base64 import b64decode
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -61,6 +61,35 @@ class Surface:
         found: Vector = np.interp(LOG_KNOTS, self.m, line)
         return found
 
+    def at(self, m: float | Vector, n: float | Vector, k: float | Vector) -> float | Vector:
+        """The correction at points, plain numbers or arrays; held beyond the edges."""
+        if any(isinstance(one, np.ndarray) for one in (m, n, k)):
+            return self._at_many(np.log2(m), np.log2(n), np.log2(k))
+        (h, e), (i, f), (j, g) = place(self.m, math.log2(m)), place(self.n, math.log2(n)), place(self.k, math.log2(k))
+        low, high = self._cell(h, i, j, f, g), self._cell(h + 1, i, j, f, g)
+        return low + e * (high - low)
+
+    def _cell(self, h: int, i: int, j: int, f: float, g: float) -> float:
+        v = self.values[h]
+        low = (1 - g) * v[i, j] + g * v[i, j + 1]
+        return float(low + f * ((1 - g) * v[i + 1, j] + g * v[i + 1, j + 1] - low))
+
+    def _at_many(self, m: Vector, n: Vector, k: Vector) -> Vector:
+        cells = [_places(axis, np.asarray(x, float)) for axis, x in ((self.m, m), (self.n, n), (self.k, k))]
+        total: Vector = np.zeros(())
+        for corner in np.ndindex(2, 2, 2):
+            share: Vector = np.ones(())
+            for (_, f), c in zip(cells, corner, strict=True):
+                share = share * (f if c else 1 - f)
+            total = total + share * self.values[tuple(i + c for (i, _), c in zip(cells, corner, strict=True))]
+        return total
+
+
+def _places(axis: Vector, x: Vector) -> tuple[NDArray[np.intp], Vector]:
+    x = np.clip(x, axis[0], axis[-1])
+    i = np.clip(np.searchsorted(axis, x, side="right") - 1, 0, len(axis) - 2)
+    return i, (x - axis[i]) / (axis[i + 1] - axis[i])
+
 
 def place(axis: Vector, value: float) -> tuple[int, float]:
     """The cell of an axis that holds a value, and how far into it the value lies, 0 to 1."""
@@ -96,12 +125,17 @@ class Efficiency:
     ceiling: float = 1.0
     spread: float = 0.3
 
-    def seconds(self, flops: Vector, moved: Vector, waves: Vector, k: float | Vector) -> Vector:
+    def on(self, ratio: float) -> Efficiency:
+        """The same kernels where a unit multiplies `ratio` times as fast: what a tile costs beside products stays."""
+        lost = max(1 / self.compute - 1, 0.0)
+        compute = 1 / (1 + lost * ratio) if lost else self.compute
+        return replace(self, compute=compute, ramp=self.ramp * ratio)
+
+    def seconds(self, flops: Any, moved: Any, waves: Any, k: Any) -> Any:
         """From light-speed seconds of compute and of memory, waves of tiles and the depth."""
         slow = (1 + (self.wave / waves) ** self.fill) * (1 + self.ramp / k) / self.compute
         p = self.sharpness
-        total: Vector = self.start + ((flops * slow) ** p + (moved / self.memory) ** p) ** (1 / p)
-        return total
+        return self.start + ((flops * slow) ** p + (moved / self.memory) ** p) ** (1 / p)
 
     def padded(self, m: Vector) -> Vector:
         """Rows as the tiles see them."""
@@ -127,7 +161,8 @@ def product_seconds(
     flops = 2 * e.padded(m) * n * k / machine.rate
     moved = (m * k * each + n * k * weight_bits / 8 + 2 * m * n) / machine.bandwidth
     waves = m * n / (TILE * TILE * machine.units)
-    return e.seconds(flops, moved, waves, k)
+    found: Vector = e.seconds(flops, moved, waves, k)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

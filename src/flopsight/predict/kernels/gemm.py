@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from flopsight.errors import UsageError
 from flopsight.expr import Number
+from flopsight.facts import Fact
 from flopsight.hardware.catalog import find
 from flopsight.hardware.dtype_names import dtype_name
 from flopsight.predict.device import Device, device_of
@@ -20,7 +22,8 @@ GRAPHICS_MEMORY: Final = 14e9
 ACTIVATION: Final = {"fp8": 1.0, "mxfp8": 1.0, "int8": 1.0, "fp4": 0.5625, "int4": 0.5}
 OTHERWISE: Final = {
     "fp8_block": ("fp8", "bf16"), "fp8": ("fp8_block", "bf16"), "fp4": ("fp8_block", "fp8", "bf16"),
-    "int8": ("fp8", "bf16"), "bf16_w8": ("bf16",), "bf16_w4": ("bf16_w8", "bf16"),
+    "int8": ("fp8", "bf16"), "fp8_w4": ("fp8_block", "fp8", "bf16"),
+    "bf16_w8": ("bf16",), "bf16_w4": ("bf16_w8", "bf16"),
 }  # fmt: skip
 """Which format's efficiency stands for one that was not measured on the chip."""
 BORROWED: Final = 0.1
@@ -75,18 +78,59 @@ def class_of(device: Device) -> str:
 def known(room: str, device: Device, key: str) -> tuple[Efficiency, str, bool]:
     """The constants for a device and format, the name of their surface ("" if none) and whether they are borrowed.
 
-    First the chip, then its family, then what is known of its kind; in each the format itself before its relatives.
+    First the chip, then its family, then what is known of any chip; in each the format itself before its relatives.
     """
     data = coefficients(room)
     names = (key, *OTHERWISE.get(key, ()))
+    own = data.get("chips", {}).get(device.id, {})
+    for name in names:
+        if name in own:
+            return efficiency(own[name]), own[name].get("surface", ""), name != key
     classes = data.get("classes", {})
     family = class_of(device)
-    alike = family if family in classes else LIKE.get(family, "any")
-    for table in (data.get("chips", {}).get(device.id, {}), classes.get(alike, {}), classes.get("any", {})):
+    for table in (classes.get(family if family in classes else LIKE.get(family, "any"), {}), classes.get("any", {})):
         for name in names:
             if name in table:
-                return efficiency(table[name]), table[name].get("surface", ""), name != key
+                return *_carried(device, name, table[name]), name != key
     return PLAIN, "", True
+
+
+def _carried(device: Device, key: str, found: dict[str, Any]) -> tuple[Efficiency, str]:
+    """The constants of a class on a chip of it: at its own rate a unit, and to its own published ceiling.
+
+    The surface comes along where compute and memory are in nearly the same proportion as where it was measured.
+    """
+    e = efficiency(found)
+    compute = key.partition("_")[0]
+    rate = device.rate(compute) if device.has(compute) else max(device.peaks.values(), default=0.0)
+    if device.units and "each" in found:
+        e = e.on(min(max(rate / device.units / found["each"], 1 / MOST), MOST))
+    balance = rate / device.bandwidth / found["balance"] if "balance" in found else 1.0
+    published = _published(device.id, compute)
+    if published:
+        e = replace(e, compute=NEAR_BEST * published, ceiling=max(1.0, published))
+    return e, found.get("surface", "") if 1 / ALIKE < balance < ALIKE else ""
+
+
+MOST: Final = 4.0
+"""Beyond this ratio of rates a unit the carrying rule is not believed further."""
+ALIKE: Final = 1.6
+"""Ratio of FLOP/s to B/s, up or down, within which a surface is carried to another chip."""
+NEAR_BEST: Final = 0.97
+"""Of the best shape in a search: what large shapes get in general."""
+
+
+@cache
+def _published(chip: str, compute: str) -> float:
+    """The best published product of a chip over its data sheet; 0 where none is on record."""
+    try:
+        record = find(chip) if chip else None
+    except UsageError:
+        return 0.0
+    if record is None:
+        return 0.0
+    best, stated = record.peak(compute, basis="measured"), record.peak(compute)
+    return float(best.value) / float(stated.value) if isinstance(best, Fact) and isinstance(stated, Fact) else 0.0
 
 
 PLAIN: Final = Efficiency(4e-6, 0.7, 0.75, spread=0.4)
@@ -99,7 +143,8 @@ LIKE: Final = {
 
 
 @cache
-def _surface(room: str, name: str) -> Surface | None:
+def surface_of(room: str, name: str) -> Surface | None:
+    """A surface of a file of coefficients by its name."""
     data = coefficients(room)
     packed = data.get("surfaces", {}).get(name)
     return None if packed is None else surface(data["axes"], packed)
@@ -110,11 +155,11 @@ def _curve(device: Device, n: int, k: int, compute: str, weight_bits: float, blo
     name = dtype_name(compute)
     e, over, _ = known("gemm", device, format_of(compute, weight_bits, block))
     machine = Machine(device.rate(name), device.bandwidth, device.units or UNITS)
-    curve = product_curve(e, _surface("gemm", over), machine, n, k, activation_bytes(name), weight_bits)
-    before = _before(device, name)
-    if before is None:
+    curve = product_curve(e, surface_of("gemm", over), machine, n, k, activation_bytes(name), weight_bits)
+    replaced = before("gemm", device, name)
+    if replaced is None:
         return curve
-    older = _curve(before, n, k, compute, weight_bits, block)
+    older = _curve(replaced, n, k, compute, weight_bits, block)
     return Curve.of(np.minimum(curve.seconds, older.seconds))
 
 
@@ -122,9 +167,9 @@ UNITS: Final = 132
 """Units of a device whose count nobody gives."""
 
 
-def _before(device: Device, compute: str) -> Device | None:
+def before(room: str, device: Device, compute: str) -> Device | None:
     """The chip this one replaces, if it computes in the format."""
-    data: dict[str, Any] = coefficients("gemm")
+    data: dict[str, Any] = coefficients(room)
     older = data.get("after", {}).get(device.id)
     found = _device(older) if older else None
     return found if found is not None and found.has(compute) else None
