@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from flopsight.api import count as count
     from flopsight.api import hardware as hardware
     from flopsight.api import mfu as mfu
+    from flopsight.api import plan as plan
     from flopsight.api import predict as predict
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "can", "count", "hardware", "mfu", "predict"]
+__all__ = ["__version__", "can", "count", "hardware", "mfu", "plan", "predict"]
 
 
 def __getattr__(name: str) -> Any:
@@ -30,6 +31,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'flopsight' has no attribute {name!r}")
     from importlib import import_module
 
-    if name in ("hardware", "predict"):
-        return import_module(f"flopsight.{name}")  # packages that can be called
+    if name in ("hardware", "plan", "predict"):
+        return import_module(f"flopsight.{name}")  # modules that can be called
     return getattr(import_module("flopsight.api"), name)

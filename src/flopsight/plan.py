@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Final, Literal
 
 from flopsight.dtypes import dtype as number_format
 from flopsight.errors import UsageError
@@ -119,3 +122,15 @@ class Plan:
         if self.zero:
             parts.append(f"zero{self.zero}")
         return " ".join(parts) or "one device"
+
+
+class _CallableModule(ModuleType):
+    """This module, which is also the verb: flopsight.plan("llama-3.1-70b", on="8xH100-SXM", isl=4000, osl=500)."""
+
+    def __call__(self, model: Any, **options: Any) -> Any:
+        """Call `flopsight.api.plan`."""
+        return import_module("flopsight.api").plan(model, **options)
+
+
+# `flopsight.plan` is both this module and a verb; the api lies above this storey and is imported when called
+sys.modules[__name__].__class__ = _CallableModule

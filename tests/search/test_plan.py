@@ -362,6 +362,14 @@ def test_commands_use_all_devices_they_are_given(plans):
     assert "--kv-cache-dtype fp8" in words
 
 
+def test_commands_only_for_devices_that_programs_run_on():
+    on_tpu = api.plan("llama-3.1-8b", on="tpu-v5p:16", train=True, global_batch=64, seq=4096)
+    assert (on_tpu.launch, on_tpu.software) == ([], "maxtext")
+    assert any("No launch commands" in note for note in on_tpu.notes)
+    on_amd = api.plan("llama-3.1-8b", on="8xmi300x", isl=1000, osl=500)
+    assert {row.program for row in on_amd.launch} == {"vLLM", "SGLang"}
+
+
 def test_what_engines_cannot_express():
     mixed = Plan(tp=2, dp=4, ep=2, etp=4)
     assert vllm.cannot(mixed, routed=True)
@@ -485,6 +493,14 @@ def test_formats_any_are_told_apart():
     assert {("bf16", "bf16"), ("fp8", "fp8")} <= kinds
     assert result.serving[0].weights != "bf16"
     assert "weights/kv" in result.to_text()
+
+
+def test_the_verb_is_the_module():
+    import flopsight
+
+    asked = {"on": "1xH100-SXM", "isl": 1000, "osl": 500}
+    assert flopsight.plan("llama-3.1-8b", **asked).to_json() == api.plan("llama-3.1-8b", **asked).to_json()
+    assert flopsight.plan.Plan is Plan
 
 
 def test_progress_is_told():

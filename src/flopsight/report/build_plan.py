@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from math import ceil, exp
 from typing import Any, Final
@@ -22,6 +22,7 @@ from flopsight.predict.memory_train import Memory
 from flopsight.predict.optimizer import optimizer as find_optimizer
 from flopsight.predict.pipeline import chunks
 from flopsight.predict.shard import depth
+from flopsight.report import draw_time as look
 from flopsight.report.can import Range
 from flopsight.report.plan import (
     FrontRow,
@@ -307,21 +308,16 @@ def _surely(share: float | None, close: bool) -> str:
 
 def _sentence(found: Gap, second: str, best: str) -> str:
     first, other = found.seconds
-    told = f"{second} is {found.slower:.1%} behind: a token costs {_us(other)} of device time, {best} {_us(first)}."
-    if found.slower <= 0:
-        told = f"{second} is as fast: a token costs {_us(other)} of device time, {best} {_us(first)}."
+    how = f"{found.slower:.1%} behind" if found.slower > 0 else "as fast"
+    told = f"{second} is {how}: a token costs {look.time(other)} of device time, {best} {look.time(first)}."
     if found.larger:
         name, a, b = found.larger[0]
-        told += f" It spends more on {WORDS.get(name, name)} ({_us(b)} against {_us(a)})"
+        told += f" It spends more on {WORDS.get(name, name)} ({look.time(b)} against {look.time(a)})"
         if found.smaller and found.smaller[0][1] - found.smaller[0][2] > 0.1 * abs(b - a):
             name, a, b = found.smaller[0]
-            told += f" and less on {WORDS.get(name, name)} ({_us(b)} against {_us(a)})"
+            told += f" and less on {WORDS.get(name, name)} ({look.time(b)} against {look.time(a)})"
         told += "."
     return told
-
-
-def _us(seconds: float) -> str:
-    return f"{seconds * 1e6:,.3g} µs" if seconds < 1e-3 else f"{seconds * 1e3:,.3g} ms"
 
 
 # ------------------------------------------------------------ the front
@@ -359,8 +355,15 @@ def host_of(device: Device) -> int:
 def _launches(ask: serving.Ask, one: Candidate) -> list[LaunchRow]:
     """The engine that was planned for first."""
     served = served_of(ask, one)
-    names = sorted(SERVING, key=lambda name: name != ask.engine.name)
+    names = sorted(_running(ask.device, SERVING), key=lambda name: name != ask.engine.name)
     return [_launch(SERVING[name].launch(served), f"; --engine {name} plans for it") for name in names]
+
+
+def _running(device: Device, programs: Iterable[str]) -> list[str]:
+    """Programs that run on this kind of device: all here want GPUs, TensorRT-LLM those of NVIDIA."""
+    if device.kind != "gpu":
+        return []
+    return [name for name in programs if name != "trtllm" or device.vendor.lower() == "nvidia"]
 
 
 def served_of(ask: serving.Ask, one: Candidate) -> Served:
@@ -390,11 +393,16 @@ def _notes(ask: serving.Ask, kept: Sequence[Candidate]) -> list[str]:
         notes.append("Nothing was promised, so only throughput counts; --slo ttft=1s,tpot=30ms adds a promise.")
     elif ask.target.sure == 0.5:
         notes.append("At the limit a prediction is kept half the time; --sure 0.9 plans with room for its error.")
+    notes += _untold(ask.device)
     if any(each.layout.plan.pp > 1 for each in kept[:SHOWN]):
         notes.append("No published run with pipeline stages in serving is at hand, so their rates are untested.")
     if ask.book.model.mtp is not None:
         notes.append("The model can draft tokens by itself; one token a step is assumed.")
     return notes
+
+
+def _untold(device: Device) -> list[str]:
+    return [] if device.kind == "gpu" else [f"No launch commands are written for {device.label}."]
 
 
 def _serving_next(ask: serving.Ask, one: Candidate, node: Node) -> str:
@@ -425,7 +433,7 @@ def _training(book: Ledger, node: Node, wish: Wish, progress: Progress) -> PlanR
         lost=lost(gap(best.causes(), kept[1].causes()), named(kept[1]), named(best), served=False)
         if len(kept) > 1 else None,
         front=[_memory_row(ask, run) for run in _lighter(found)], plot=[], launch=_train_launches(ask, best),
-        method=list(TRAINING_METHOD), notes=list(best.step.notes), left_out=list(TRAINING_LEFT_OUT),
+        method=list(TRAINING_METHOD), notes=[*best.step.notes, *_untold(ask.device)], left_out=list(TRAINING_LEFT_OUT),
         next=_training_next(ask, best, node),
     )  # fmt: skip
 
@@ -447,9 +455,10 @@ def asked_training(book: Ledger, node: Node, wish: Wish) -> training.TrainAsk:
     number_format(wish.dtype)
     device = device_of(node.chip)
     device.rate(wish.dtype)
+    soft = find_framework(wish.engine or ("maxtext" if device.kind == "tpu" else "megatron"))
     return training.TrainAsk(
-        book, device, node.count, find_framework(wish.engine or "megatron"), Formats(compute=wish.dtype),
-        wish.seq or 1, wish.global_batch or 1, find_optimizer(wish.optimizer).name,
+        book, device, node.count, soft, Formats(compute=wish.dtype), wish.seq or 1, wish.global_batch or 1,
+        find_optimizer(wish.optimizer).name,
     )  # fmt: skip
 
 
@@ -490,7 +499,7 @@ def _train_launches(ask: training.TrainAsk, run: Run) -> list[LaunchRow]:
         ask.book.model.name, shape(ask.book).routed, plan, ask.formats.compute, ask.seq, ask.global_batch,
         run.micro_batch, tuple(chunks(depth(ask.book), plan.pp * plan.vp)), host_of(ask.device),
     )  # fmt: skip
-    names = sorted(TRAINING, key=lambda name: name != ask.soft.name)
+    names = sorted(_running(ask.device, TRAINING), key=lambda name: name != ask.soft.name)
     return [_launch(TRAINING[name].launch(trained)) for name in names]
 
 

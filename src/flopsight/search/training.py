@@ -121,11 +121,12 @@ def run_of(ask: TrainAsk, plan: Plan, micro: int) -> Run | None:
     """The step with the least recompute that fits; None where not even full recompute does."""
     batch, formats = ask.batch(micro), _stored(ask.formats)
     base = forward(ask.book, ask.device, plan, formats, training=True)
-    for kind in RECOMPUTES:
-        made = _again(base, plan.with_(recompute=kind))
-        if fits(ask, made, batch):
-            return Run(made.plan, micro, step(made, batch, ask.soft))
-    return None
+    full = _again(base, plan.with_(recompute="full"))
+    if not fits(ask, full, batch):
+        return None
+    lighter = (_again(base, plan.with_(recompute=kind)) for kind in RECOMPUTES[:-1])
+    made = next((one for one in lighter if fits(ask, one, batch)), full)
+    return Run(made.plan, micro, step(made, batch, ask.soft))
 
 
 def fits(ask: TrainAsk, made: Forward, batch: Batch) -> bool:
