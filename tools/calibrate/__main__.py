@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
         file.write_text(json.dumps(found, separators=(",", ":"), sort_keys=True) + "\n")
         print(f"{file}: {file.stat().st_size:,} bytes, {time.monotonic() - began:.0f} s", file=sys.stderr)
     if not any(one in (*ROOMS, LAST) for one in arguments):
-        return subprocess.run([sys.executable, "-m", "tools.calibrate", str(folder), LAST], check=False).returncode  # noqa: S603
+        return subprocess.run([sys.executable, "-m", "tools.calibrate", str(folder), LAST], check=False).returncode
     return 0
 
 

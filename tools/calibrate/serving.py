@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import least_squares
+from tools.calibrate.serving_points import DRAFTING, SYSTEMS, Apart, Point, apart_points, book_of, points
 
-from calibrate.serving_points import DRAFTING, SYSTEMS, Apart, Point, apart_points, book_of, points
 from flopsight.hardware.catalog import find
 from flopsight.predict.device import device_of
 from flopsight.predict.engines.engine import Engine
