@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -87,6 +86,7 @@ class Serving:
     prefill      other requests' prompts in a mean step, by cause
     sigma_tpot, sigma_ttft   standard deviation of log(measured / predicted)
     seats        most sequences the cache holds, all over the server
+    wait, service   parts of ttft: waiting for a step, other prompts or a seat; the prompt's own steps
     queued       whether requests wait for a seat in the cache
     left_out     what was not counted
     """
@@ -106,7 +106,6 @@ class Serving:
     seats: float
     queued: bool
     left_out: tuple[str, ...] = ()
-    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 def serve(
