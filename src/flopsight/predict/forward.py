@@ -110,17 +110,17 @@ class Forward:
         Without pictures or sounds; those need `lines`.
         """
         cp = self.plan.cp
-        if not self._plain:
-            return self._streamwise(Workload("decode" if decode else "prefill", batch, queries, past))
+        if not self.plain:
+            return self.streamwise(Workload("decode" if decode else "prefill", batch, queries, past))
         text = self.curve("text")(batch * queries if cp == 1 else -(-batch * queries // cp))
         return text + self.curve("scored")(batch) + self.core(Work(batch, queries, past, absorbed=decode))
 
     @cached_property
-    def _plain(self) -> bool:
+    def plain(self) -> bool:
         """Whether all tasks see the text or the scored positions, as decoders do."""
         return all(task.stream in ("text", "scored") for task in self.shard.tasks) and not self.book.by_sample
 
-    def _streamwise(self, workload: Workload) -> Number:
+    def streamwise(self, workload: Workload) -> Number:
         """The same for models with an encoder or other streams, stream by stream."""
         whole, local = self.book.works(workload), self.works(workload)
         seconds: Number = 0.0

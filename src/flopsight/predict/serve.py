@@ -19,7 +19,7 @@ from flopsight.predict.queueing import Load, Pool, Steady, Tables, Terms, apart,
 from flopsight.predict.shard import depth
 from flopsight.predict.speculative import tokens_per_step
 from flopsight.predict.step import Split
-from flopsight.workload import Work, Workload
+from flopsight.workload import Phase, Work, Workload
 
 SHARES: Final = (0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0)
 TOGETHER: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
@@ -179,8 +179,16 @@ def kernel_tables(made: Forward, requests: Requests, engine: Engine) -> tuple[Ta
 
 
 def text_seconds(made: Forward, work: Work) -> Any:
-    """Kernel seconds of one pass over text alone; towers see nothing."""
-    return made.curve("text")(work.tokens) + made.curve("scored")(work.sequences) + made.core(work)
+    """Kernel seconds of one pass without pictures or sounds; models with further streams are asked stream by stream."""
+    if made.plain:
+        return made.curve("text")(work.tokens) + made.curve("scored")(work.sequences) + made.core(work)
+    phase: Phase = "decode" if work.absorbed else "prefill"
+    return made.streamwise(Workload(phase, *(_whole(n) for n in (work.sequences, work.queries, work.past))))
+
+
+def _whole(n: Any) -> Any:
+    """A scalar as the whole number a workload asks for; arrays as they are."""
+    return max(0, round(n)) if isinstance(n, int | float) else n
 
 
 def drafts_seconds(made: Forward, requests: Requests) -> float:
