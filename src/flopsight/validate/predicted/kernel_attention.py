@@ -19,12 +19,12 @@ from flopsight.predict.kernels.attention import (
     attention_seconds,
     attention_spread,
 )
+from flopsight.validate.predicted.bands import NINETY, kernel_sigma
 from flopsight.validate.predicted.device import device_of_row
 from flopsight.validate.recompute import Figure
 from flopsight.validate.rows import Row
 
 TIMES: Final = (("time_ms", 1e3), ("time_us", 1e6))
-Z90: Final = 1.645
 OLDER: Final = 0.2
 """Added spread where a kernel's generation is known by a published claim only."""
 
@@ -77,7 +77,7 @@ def predict(row: Row) -> Figure | None:
 def _figure(row: Row, device: Device, asked: Asked) -> Figure:
     seconds = asked.seconds(device)
     spread = attention_spread(device, decode=asked.queries == 1) + (OLDER if asked.generation != 1 else 0.0)
-    wide = math.exp(Z90 * spread)
+    wide = math.exp(NINETY * kernel_sigma(row, spread))
     notes = (asked.note,) if asked.note else ()
     for name, scale in TIMES:
         printed = row.number(row.measured, name)
@@ -100,7 +100,7 @@ def _ceiling(row: Row, device: Device) -> Figure:
             other_bytes=2.0 * batch * 128 * 1088,
         )  # fmt: skip
         best = max(best, flops / float(seconds) / 1e12)
-    wide = math.exp(Z90 * 2 * attention_spread(device, decode=True))
+    wide = math.exp(NINETY * kernel_sigma(row, 2 * attention_spread(device, decode=True)))
     printed = row.number(row.measured, "tflops") or None
     if printed is None:
         held, rate = row.number(row.measured, "bandwidth_gb_s"), device.bandwidth / 1e9

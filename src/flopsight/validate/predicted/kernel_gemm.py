@@ -13,13 +13,12 @@ from flopsight.hardware.catalog import find
 from flopsight.predict.device import Device
 from flopsight.predict.kernels.gemm import gemm_seconds, gemm_spread
 from flopsight.predict.kernels.grouped import grouped_seconds, grouped_spread
+from flopsight.validate.predicted.bands import NINETY, kernel_sigma
 from flopsight.validate.predicted.device import device_of_row, scaled
 from flopsight.validate.recompute import Figure
 from flopsight.validate.rows import Row
 
 OPS: Final = ("matmul", "grouped_matmul")
-NINETY: Final = 1.645
-"""Standard deviations of a normal law between the middle and either end of a 90 % interval."""
 FORMATS: Final = (
     # how the row's dtype begins: computed in, bits a weight
     ("bf16", "bf16", 16.0), ("bfloat16", "bf16", 16.0), ("fp16", "bf16", 16.0), ("fp8", "fp8", 8.0),
@@ -136,6 +135,7 @@ def _figure(row: Row, device: Device, form: tuple[str, float, bool], one: Produc
     else:
         seconds = float(gemm_seconds(device, one.m, one.n, one.k, compute=compute, weight_bits=bits, block=block))
         sigma = gemm_spread(device, compute, bits, block)
+    sigma = kernel_sigma(row, sigma)
     low, middle, high = sorted(_shown(one, seconds * math.exp(z * sigma)) for z in (-NINETY, 0.0, NINETY))
     published = row.number(row.measured, one.name)
     return Figure(one.name, published, middle, counted="one kernel", notes=tuple(notes), low=low, high=high)
