@@ -19,9 +19,10 @@ $(VENV)/dev: pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt -e '.[dev]'
 	touch $(VENV)/core $@
 
-run: $(VENV)/core            ## set up, then count a model, translate a throughput into MFU, and look a chip up
+run: $(VENV)/core            ## set up, then count a model, translate a throughput into MFU, answer a claim, look at this machine
 	$(BIN)/flopsight count llama-3.1-8b --depth 2
 	$(BIN)/flopsight mfu llama-3.1-8b --tokens-per-s 24000 --on 8xH100-SXM --phase train --seq 8192
+	$(BIN)/flopsight can dense:1T --on 8xH100-SXM --tokens-per-s 33.33
 	$(BIN)/flopsight hardware here
 
 test: $(VENV)/dev            ## set up with the test tools, then run every test

@@ -12,8 +12,9 @@ NINETY: Final = 1.645
 SAME_TABLES: Final = 0.15
 """Added to a kernel's spread for other versions of the engines whose tables were fitted."""
 ELSEWHERE: Final = 0.25
-"""The same for kernels, clocks and caches of other benchmarks. Both are the 68th percentile of |log(ours / published)| over half
-of the groups of published kernel rows (by a hash of the group's name); the accuracy page has what they hold on all."""
+"""The same for kernels, clocks and caches of other benchmarks. Both are the 68th percentile of |log(ours / published)|
+over half of the groups of published kernel rows (by a hash of the group's name); the accuracy page has what they hold
+on all."""
 
 
 def kernel_sigma(row: Row, own: float) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Final, TypeAlias
 
 from flopsight.errors import FlopsightError
@@ -40,8 +39,6 @@ def _rooms(row: Row) -> tuple[str, ...]:
 
 
 def _asked(name: str, row: Row) -> tuple[Figure, ...]:
-    if find_spec(f"flopsight.validate.predicted.{name}") is None:
-        return ()
     predict: Predict = import_module(f"flopsight.validate.predicted.{name}").predict
     try:
         found = predict(row)
