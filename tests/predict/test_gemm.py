@@ -9,7 +9,7 @@ import pytest
 from flopsight.errors import UsageError
 from flopsight.hardware.catalog import find
 from flopsight.predict.device import Device, device_of
-from flopsight.predict.kernels.efficiency import KNOTS, Curve, Efficiency, Surface, place
+from flopsight.predict.kernels.efficiency import KNOTS, Curve, Efficiency, Surface, place, rising
 from flopsight.predict.kernels.gemm import format_of, gemm_seconds, gemm_spread, known
 from flopsight.predict.kernels.roofline import coefficients
 
@@ -148,12 +148,13 @@ def test_the_cells_of_a_surface():
     assert surface.at(np.array([2**0.5]), 2**1.5, np.array([2**0.25])) == pytest.approx([40.5])
 
 
-def test_a_curve_between_rising_bounds():
+def test_a_curve_pools_what_falls():
+    assert rising([1.0, 3.0, 1.0, 2.0, 5.0]) == [1.0, 2.0, 2.0, 2.0, 5.0]
     seconds = np.ones_like(KNOTS)
     seconds[3] = 4.0
     curve = Curve.of(seconds)
-    assert curve(1) == 1
-    assert curve(float(KNOTS[3])) == pytest.approx(2.0)  # the mean of 4 before and 1 after, in log space
+    assert curve(1) == pytest.approx(1)
+    assert 1 < curve(float(KNOTS[3])) == curve(float(KNOTS[-1])) < 1.1
 
 
 def test_carried_to_units_of_another_rate():

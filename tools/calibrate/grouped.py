@@ -50,6 +50,8 @@ UNGATED = [{"hidden_size": h, "topk": k} for h, k in ((2688, 6), (1024, 22), (40
 """Layers whose experts have no gate (squared ReLU); their tables do not say so everywhere, and they are dropped."""
 NARROWEST = 128
 ENOUGH = 300
+UNLIKE = ("nvidia-b200-sxm/bf16_w4",)
+"""Tables whose shapes were timed by different kernels up to seven times apart; their families stand for them."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,9 @@ def _read(folder: Path, rejected: Counter[str]) -> list[Table]:
         _table(str(system), str(key), group, rejected)
         for (system, key), group in rows.group_by("system", "key", maintain_order=True)
     ]
-    return sorted((one for one in tables if len(one.t) >= ENOUGH), key=lambda one: one.name)
+    rejected["kernels of unlike kinds under one name, layers"] = sum(len(x.t) for x in tables if x.name in UNLIKE)
+    kept = (one for one in tables if len(one.t) >= ENOUGH and one.name not in UNLIKE)
+    return sorted(kept, key=lambda one: one.name)
 
 
 FORMATS_KEY = {name: key for name, (key, _, _) in FORMATS.items()}

@@ -218,7 +218,7 @@ def _routed(s: _Scene, one: Leaf, part: Experts) -> tuple[Kernel, float]:
     kernel = Routed(
         part.experts, part.visited, part.experts / plan.ep, part.width, max(1, part.inner // plan.expert_tp),
         part.gated, s.kept.multiplied(one), s.kept.stored(one), span=max(1.0, shards / (plan.tp * plan.cp)),
-        shards=plan.ep,
+        shards=plan.ep, block=_blocked(s, one),
     )  # fmt: skip
     return kernel, 1 / shards
 

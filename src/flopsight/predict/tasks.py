@@ -107,6 +107,7 @@ class Routed:
 
     span   how many times this device's tokens arrive: the data-parallel groups that share the experts
     shards devices over which the experts are spread, for the luck of the draw
+    block  fp8 scales lie on blocks of a matrix
     skew   load of the busiest device over the mean, if a histogram says so; 0 takes uniformly random routing
     """
 
@@ -121,6 +122,7 @@ class Routed:
     span: float = 1.0
     shards: int = 1
     skew: float = 0.0
+    block: bool = False
 
     def rows(self, work: Work) -> Number:
         """Token visits of the busiest device: mean + sqrt(2·mean·ln shards) under uniformly random routing."""
@@ -148,7 +150,9 @@ class Routed:
         rows, distinct = self.rows(work), self.distinct(work)
         up = (1 + self.gated) * self.inner
         times = [
-            grouped_seconds(device, rows, distinct, n, k, compute=self.compute, weight_bits=self.bits)
+            grouped_seconds(
+                device, rows, distinct, n, k, compute=self.compute, weight_bits=self.bits, block=self.block
+            )
             for n, k in ((up, self.width), (self.width, self.inner))
         ]
         return times[0] + times[1] + vector_seconds(device, rows * (up + self.inner) * HALF)

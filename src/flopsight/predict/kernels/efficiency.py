@@ -14,7 +14,8 @@ import math
 import zlib
 from base64 import b64decode
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -49,6 +50,7 @@ class Surface:
     n: Vector
     k: Vector
     values: Vector
+    sheets: dict[float, tuple[Vector, list[list[float]]]] = field(default_factory=dict, repr=False, compare=False)
 
     def along(self, n: float, k: float) -> Vector:
         """The correction at every knot of a curve in m, for one n and k; held beyond the edges."""
@@ -63,16 +65,21 @@ class Surface:
 
     def at(self, m: float | Vector, n: float | Vector, k: float | Vector) -> float | Vector:
         """The correction at points, plain numbers or arrays; held beyond the edges."""
-        if any(isinstance(one, np.ndarray) for one in (m, n, k)):
+        if isinstance(k, np.ndarray):
             return self._at_many(np.log2(m), np.log2(n), np.log2(k))
-        (h, e), (i, f), (j, g) = place(self.m, math.log2(m)), place(self.n, math.log2(n)), place(self.k, math.log2(k))
-        low, high = self._cell(h, i, j, f, g), self._cell(h + 1, i, j, f, g)
-        return low + e * (high - low)
+        if isinstance(m, np.ndarray) or isinstance(n, np.ndarray):
+            return _at_each(self._sheet(k)[0], self.m, self.n, np.log2(m), np.log2(n))
+        return _at_one(self._sheet(k)[1], self.m, self.n, math.log2(m), math.log2(n))
 
-    def _cell(self, h: int, i: int, j: int, f: float, g: float) -> float:
-        v = self.values[h]
-        low = (1 - g) * v[i, j] + g * v[i, j + 1]
-        return float(low + f * ((1 - g) * v[i + 1, j] + g * v[i + 1, j + 1] - low))
+    def _sheet(self, k: float) -> tuple[Vector, list[list[float]]]:
+        """The surface over m and n at one k, as an array and as plain numbers."""
+        if k not in self.sheets:
+            j, g = place(self.k, math.log2(k))
+            sheet: Vector = (1 - g) * self.values[:, :, j] + g * self.values[:, :, j + 1]
+            if len(self.sheets) > SHEETS:
+                self.sheets.clear()
+            self.sheets[k] = (sheet, sheet.tolist())
+        return self.sheets[k]
 
     def _at_many(self, m: Vector, n: Vector, k: Vector) -> Vector:
         cells = [_places(axis, np.asarray(x, float)) for axis, x in ((self.m, m), (self.n, n), (self.k, k))]
@@ -85,6 +92,24 @@ class Surface:
         return total
 
 
+SHEETS: Final = 1024
+"""Sheets a surface keeps before it forgets them all."""
+
+
+def _at_one(sheet: list[list[float]], first: Vector, second: Vector, x: float, y: float) -> float:
+    (i, f), (j, g) = place(first, x), place(second, y)
+    low, high = sheet[i], sheet[i + 1]
+    start = low[j] + g * (low[j + 1] - low[j])
+    return start + f * (high[j] + g * (high[j + 1] - high[j]) - start)
+
+
+def _at_each(sheet: Vector, first: Vector, second: Vector, x: Vector, y: Vector) -> Vector:
+    (i, f), (j, g) = _places(first, np.asarray(x)), _places(second, np.asarray(y))
+    low: Vector = (1 - g) * sheet[i, j] + g * sheet[i, j + 1]
+    high: Vector = (1 - g) * sheet[i + 1, j] + g * sheet[i + 1, j + 1]
+    return low + f * (high - low)
+
+
 def _places(axis: Vector, x: Vector) -> tuple[NDArray[np.intp], Vector]:
     x = np.clip(x, axis[0], axis[-1])
     i = np.clip(np.searchsorted(axis, x, side="right") - 1, 0, len(axis) - 2)
@@ -93,9 +118,16 @@ def _places(axis: Vector, x: Vector) -> tuple[NDArray[np.intp], Vector]:
 
 def place(axis: Vector, value: float) -> tuple[int, float]:
     """The cell of an axis that holds a value, and how far into it the value lies, 0 to 1."""
-    i = min(max(int(np.searchsorted(axis, value, side="right")) - 1, 0), len(axis) - 2)
-    share = (value - float(axis[i])) / float(axis[i + 1] - axis[i])
+    knots = _plain(axis.tobytes())
+    i = min(max(bisect_right(knots, value) - 1, 0), len(knots) - 2)
+    share = (value - knots[i]) / (knots[i + 1] - knots[i])
     return i, min(max(share, 0.0), 1.0)
+
+
+@lru_cache(64)
+def _plain(axis: bytes) -> list[float]:
+    knots: list[float] = np.frombuffer(axis).tolist()
+    return knots
 
 
 def surface(axes: dict[str, list[float]], packed: str) -> Surface:
@@ -175,15 +207,13 @@ class Curve:
 
     @classmethod
     def of(cls, seconds: Vector) -> Curve:
-        """A curve near times at `KNOTS`: halfway between the lowest rising one above and the highest one below.
+        """The rising curve nearest to times at `KNOTS` in log space.
 
-        Below, since a product can be padded to a larger one that is faster; above, since padding is not always done.
+        A product can be padded to a larger one that is faster, but padding is not always done: a fall is pooled.
         """
-        above = np.maximum.accumulate(seconds)
-        below = np.minimum.accumulate(seconds[::-1])[::-1]
-        rising = np.sqrt(above * below)
-        logs = np.log2(rising)
-        return cls(rising, logs, logs.tolist())
+        logs = rising(np.log2(seconds).tolist())
+        found = np.array(logs)
+        return cls(np.exp2(found), found, logs)
 
     def __call__(self, m: Number) -> Number:
         """Seconds at m, a number or an array."""
@@ -202,6 +232,18 @@ class Curve:
         low, high = PLAIN_KNOTS[i], PLAIN_KNOTS[i + 1]
         a, b = self.plain[i], self.plain[i + 1]
         return float(2.0 ** (a + (b - a) * (x - low) / (high - low)))
+
+
+def rising(values: list[float]) -> list[float]:
+    """The sequence that never falls and lies nearest in the sum of squares: falling neighbours become their mean."""
+    pools: list[tuple[float, int]] = []
+    for value in values:
+        mean, count = value, 1
+        while pools and pools[-1][0] > mean:
+            before, many = pools.pop()
+            mean, count = (mean * count + before * many) / (count + many), count + many
+        pools.append((mean, count))
+    return [mean for mean, count in pools for _ in range(count)]
 
 
 PLAIN_KNOTS: Final[list[float]] = LOG_KNOTS.tolist()
