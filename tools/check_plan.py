@@ -113,6 +113,8 @@ def ranks(folder: Path) -> None:
         if isinstance(run, Run) and run.device.kind == "gpu" and key not in seen:
             seen.add(key)
             found += _rank(row.id, run, class_of(row))
+            if sys.stderr.isatty() and found:
+                print(found[-1], file=sys.stderr)
     print(f"training: {len(found)} printed layouts")
     print("row                                                       rank of   slower than the best   layout -> best")
     for name, rank, of, slower, told in sorted(found, key=lambda r: r[3]):
