@@ -44,8 +44,9 @@ def test_never_beyond_light_speed(device):
 
 
 def test_a_newer_chip_is_never_slower():
-    for n, k, experts in ((4096, 7168, 256), (28672, 4096, 8), (1536, 2048, 128)):
-        before, after = (grouped_seconds(d, ROWS, visited(experts, ROWS), n, k) for d in (H100, B200))
+    for n, k, experts in ((4096, 7168, 256), (28672, 4096, 8), (1536, 2048, 128), (256, 4096, 8)):
+        form = {"compute": "fp8", "weight_bits": 8.0, "block": True}
+        before, after = (grouped_seconds(d, ROWS, visited(experts, ROWS), n, k, **form) for d in (H100, B200))
         assert np.all(after <= before)
 
 

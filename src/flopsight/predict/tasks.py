@@ -150,9 +150,7 @@ class Routed:
         rows, distinct = self.rows(work), self.distinct(work)
         up = (1 + self.gated) * self.inner
         times = [
-            grouped_seconds(
-                device, rows, distinct, n, k, compute=self.compute, weight_bits=self.bits, block=self.block
-            )
+            grouped_seconds(device, rows, distinct, n, k, compute=self.compute, weight_bits=self.bits, block=self.block)
             for n, k in ((up, self.width), (self.width, self.inner))
         ]
         return times[0] + times[1] + vector_seconds(device, rows * (up + self.inner) * HALF)
