@@ -300,7 +300,7 @@ def content(chosen: list[Case], left: Counter[str], *, groups: bool) -> dict[str
         "protocol": " ".join(__doc__.split("\n\n")[2].split()),
         "error": error,
         "rejected": dict(left.most_common()),
-        "frameworks": {name: _kept(name, softs[name], chosen, pairs) for name in (*FREE, *DERIVED, "generic")},
+        "frameworks": {name: _kept(name, softs[name], chosen, pairs) for name in (*FREE, *DERIVED)},
         "sustained": {f: {k: round(v, 4) for k, v in table.items()} for f, table in clocks.items()},
     }
 
