@@ -278,6 +278,9 @@ def default(field):
 EXAMPLES = {
     "count": (["count", "gpt3-175b", "--depth", "2"], 40),
     "mfu": (["mfu", "llama-3.1-8b", "--tokens-per-s", "24000", "--on", "8xH100-SXM", "--seq", "8192"], 20),
+    "predict": (["predict", "llama-3.1-70b", "--on", "8xH100-SXM", "--phase", "decode", "--batch", "32"], 60),
+    "plan": (["plan", "llama-3.1-8b", "--on", "h100-sxm:2", "--isl", "1000", "--osl", "200", "--slo", "tpot=15ms"], 60),
+    "can": (["can", "dense:1T", "--on", "8xH100-SXM", "--tokens-per-s", "33.33"], 45),
     "hardware": (["hardware", "list", "--vendor", "AMD"], 40),
     "hardware list": (["hardware", "list", "--dtype", "fp8", "--vendor", "Google"], 40),
     "hardware show": (["hardware", "show", "nvlink4"], 12),
