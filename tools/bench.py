@@ -9,9 +9,9 @@ import subprocess
 import sys
 import time
 
-import bench_predict
 import numpy as np
 
+import bench_predict
 from flopsight.cost import Cost
 from flopsight.models.ledger import Ledger
 from flopsight.models.load import load

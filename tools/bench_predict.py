@@ -55,7 +55,10 @@ def peer(n=300):
     logging.getLogger("llm_analysis").setLevel(logging.CRITICAL)
     from llm_analysis.analysis import LLMAnalysis
     from llm_analysis.config import (
-        ParallelismConfig, get_dtype_config_by_name, get_gpu_config_by_name, get_model_config_by_name,
+        ParallelismConfig,
+        get_dtype_config_by_name,
+        get_gpu_config_by_name,
+        get_model_config_by_name,
     )  # fmt: skip
     from llm_analysis.logger import logger
 

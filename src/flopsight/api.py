@@ -199,7 +199,8 @@ def predict(
     micro_batch: int = 1, global_batch: int | None = None, dtype: str = "", weights: str = "", kv: str = "",
     tp: int | None = None, pp: int | None = None, dp: int | None = None, ep: int | None = None, cp: int | None = None,
     zero: int | None = None, recompute: str = "", engine: str = "", framework: str = "generic",
-    price: float | None = None, depth: int | None = None, files: Sequence[str] = (),
+    price: float | None = None, depth: int | None = None, files: Sequence[str] = (), vp: int | None = None,
+    schedule: str = "", prefix_hit: float = 0.0, acceptance: float | None = None, draft_tokens: int = 0,
 ) -> PredictResult:  # fmt: skip
     """Predict how long a step takes on a machine, why, and what it leaves unused, with an interval.
 
@@ -208,6 +209,9 @@ def predict(
     tp, ...  the layout; what is left out is chosen, and the answer says so
     engine, framework   serving and training software, whose own time is added
     price    dollars for a device and hour
+    vp, schedule   virtual stages of a pipeline rank, and "1f1b", "gpipe", "interleaved" or "zero_bubble"
+    prefix_hit     share of a prompt that lies in the cache already
+    draft_tokens, acceptance   drafts a step of speculative decoding, and the share of them that stand
 
     Raises UsageError for what means nothing, Impossible where it does not fit, with a change that would.
     """
@@ -215,7 +219,8 @@ def predict(
 
     wish = Wish(
         phase, on, batch, concurrency, isl, osl, seq, micro_batch, global_batch, dtype, weights, kv, tp, pp, dp, ep, cp,
-        zero, recompute, engine, framework, tuple(files), price, depth,
+        zero, recompute, engine, framework, tuple(files), price, depth, vp, schedule, prefix_hit, acceptance,
+        draft_tokens,
     )  # fmt: skip
     return build(asked(model, wish), wish)
 

@@ -41,8 +41,8 @@ PROTOCOL = (
     "log2 of measured time over a plain roofline, fitted by a smooth trilinear surface with robust least squares; one "
     "shape block in five (heads, key-value heads, width, batch) left out for the errors, then fitted on all; a "
     "family's surface is fitted on its chips together, and judged on a chip left out. The backward rate is 0.85 of the "
-    "forward's: bar charts of FlashAttention 2 and 3 at 16k tokens give 0.82 to 0.87 (A100 227 ahead, 203 both; H100 FA2 "
-    "370, 335), and no row is fitted."
+    "forward's: bar charts of FlashAttention 2 and 3 at 16k tokens give 0.82 to 0.87 (A100 227 ahead, 203 both; H100 "
+    "FA2 370, 335), and no row is fitted."
 )
 
 

@@ -31,6 +31,11 @@ def predict(
     recompute: Literal["none", "selective", "full"] | None = None,
     engine: str = "",
     framework: str = "generic",
+    vp: int | None = None,
+    schedule: Literal["1f1b", "gpipe", "interleaved", "zero_bubble"] | None = None,
+    prefix_hit: float = 0.0,
+    draft_tokens: int = 0,
+    acceptance: float | None = None,
     price: float | None = None,
     depth: int | None = None,
     hardware_file: Annotated[list[str] | None, Parameter(negative=())] = None,
@@ -86,6 +91,16 @@ def predict(
         none.
     framework
         Training software: generic, megatron, torchtitan, maxtext, deepspeed, hf.
+    vp
+        Virtual stages of a pipeline rank in training.
+    schedule
+        Order of passes in the pipeline.
+    prefix_hit
+        Share of each prompt that the cache holds already, in serve.
+    draft_tokens
+        Tokens drafted a step by speculative decoding, in serve.
+    acceptance
+        Share of the drafts that stand.
     price
         Dollars for one device and hour, for the cost of tokens.
     depth
@@ -102,6 +117,7 @@ def predict(
         model, on=on, phase=phase, batch=batch, concurrency=concurrency, isl=isl, osl=osl, seq=seq,
         micro_batch=micro_batch, global_batch=global_batch, dtype=dtype, weights=weights, kv=cache_dtype, tp=tp, pp=pp,
         dp=dp, ep=ep, cp=cp, zero=zero, recompute=recompute or "", engine=engine, framework=framework, price=price,
-        depth=depth, files=tuple(hardware_file or ()),
+        depth=depth, files=tuple(hardware_file or ()), vp=vp, schedule=schedule or "", prefix_hit=prefix_hit,
+        acceptance=acceptance, draft_tokens=draft_tokens,
     )  # fmt: skip
     show(result, as_json=json)

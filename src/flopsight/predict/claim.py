@@ -22,6 +22,7 @@ from flopsight.models.ledger import Ledger
 from flopsight.models.plain import plain_size
 from flopsight.plan import Formats, Plan
 from flopsight.predict.chosen import one_copy
+from flopsight.predict.corrections import own
 from flopsight.predict.device import Device, device_of
 from flopsight.predict.engines.engine import Engine
 from flopsight.predict.forward import Forward, forward
@@ -200,7 +201,7 @@ class Claim:
 
 def claim(q: Question, node: Node) -> Claim:
     """The arithmetic of every weight format on a machine."""
-    device = device_of(node.chip)
+    device = own(device_of(node.chip))
     if not device.memory:
         raise UsageError(f"{node.chip.label} cannot be asked: its record gives no memory size.")
     found = tuple(_format(q, node, device, width) for width in WIDTHS)

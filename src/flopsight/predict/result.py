@@ -29,6 +29,8 @@ class Ask:
     concurrency   requests in flight, for serve
     isl, osl      prompt and answer tokens
     seq, micro_batch, global_batch   of training
+    prefix_hit    share of a prompt that lies in the cache already
+    acceptance, draft_tokens   of speculative decoding: drafts a step, and the share of them that stand
     chosen        sentences about what was chosen because nobody said
     """
 
@@ -47,6 +49,9 @@ class Ask:
     micro_batch: int = 1
     global_batch: int = 1
     framework: str = "generic"
+    prefix_hit: float = 0.0
+    acceptance: float | None = None
+    draft_tokens: int = 0
     chosen: tuple[str, ...] = ()
 
     @property

@@ -93,13 +93,13 @@ def _whole(ask: Ask, step: Prediction) -> Prediction:
 
 def _serve(ask: Ask) -> Prediction:
     run, room = _ready(ask)
-    wanted = Requests(ask.concurrency, ask.isl, ask.osl)
+    wanted = Requests(ask.concurrency, ask.isl, ask.osl, ask.prefix_hit, ask.acceptance, ask.draft_tokens)
     found = serve(ask.book, ask.device, ask.plan, ask.formats, wanted, ask.engine)
-    split = found.decode * min(1.0, found.tpot / found.decode.total)
+    split = found.decode * min(1.0 / wanted.yielded, found.tpot / found.decode.total)
     each = max(1, round(found.running / ask.plan.dp))
     load = Workload("decode", each, 1, ask.isl + ask.osl // 2)
     passed = decode_pass(ask.book, ask.device, ask.plan, ask.formats, each, ask.isl + ask.osl // 2, ask.engine)
-    required, executed = _served(ask, found.total)
+    required, executed = _served(ask, found.total, wanted)
     shares = flop_shares(run, ask.node, required, executed, 1.0)
     shares.append(byte_share(run, ask.node, load, found.tpot))
     return Prediction(
@@ -114,12 +114,17 @@ def _serve(ask: Ask) -> Prediction:
     )  # fmt: skip
 
 
-def _served(ask: Ask, rate: float) -> tuple[float, float]:
-    """Required and executed FLOPs a second of prompts and answers at `rate` output tokens a second."""
-    prompt = ask.book.total(Workload("prefill", 1, ask.isl))
+def _served(ask: Ask, rate: float, wanted: Requests) -> tuple[float, float]:
+    """Required and executed FLOPs a second of prompts and answers at `rate` output tokens a second.
+
+    Prompt tokens that the cache holds are not computed; drafts that do not stand are executed and not required.
+    """
+    fresh = max(1, round(wanted.fresh))
+    prompt = ask.book.total(Workload("prefill", 1, fresh, ask.isl - fresh))
     token = ask.book.total(Workload("decode", 1, 1, ask.isl + ask.osl // 2))
-    a, b = (rate * (float(getattr(prompt, n)) / ask.osl + float(getattr(token, n))) for n in ("required", "executed"))
-    return a, b
+    tried = (1 + ask.draft_tokens) / wanted.yielded
+    required = rate * (float(prompt.required) / ask.osl + float(token.required))
+    return required, rate * (float(prompt.executed) / ask.osl + tried * float(token.executed))
 
 
 def _flops(ask: Ask, run: Forward, load: Workload, seconds: float) -> list[Share]:

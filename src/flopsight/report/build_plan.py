@@ -15,6 +15,7 @@ from flopsight.models.asked import check
 from flopsight.models.ledger import Ledger, ledger
 from flopsight.models.load import load
 from flopsight.plan import Formats, Plan
+from flopsight.predict.corrections import own
 from flopsight.predict.device import Device, device_of
 from flopsight.predict.engines.catalog import engine as find_engine
 from flopsight.predict.framework import framework as find_framework
@@ -171,7 +172,7 @@ def asked(book: Ledger, node: Node, wish: Wish) -> serving.Ask:
         raise UsageError(
             f"{book.model.name} reads at most {book.model.context:,} tokens; isl {isl:,} and osl {osl:,} are more."
         )
-    device = device_of(node.chip)
+    device = own(device_of(node.chip))
     engine = find_engine(wish.engine or "vllm")
     return serving.Ask(
         book, device, node.count, engine, formats_of(wish, device), isl, osl, target(wish.slo, wish.sure),
@@ -453,7 +454,7 @@ def asked_training(book: Ledger, node: Node, wish: Wish) -> training.TrainAsk:
     if book.by_sample:
         raise UsageError(f"{book.model.name} has no sequence length to plan for.")
     number_format(wish.dtype)
-    device = device_of(node.chip)
+    device = own(device_of(node.chip))
     device.rate(wish.dtype)
     soft = find_framework(wish.engine or ("maxtext" if device.kind == "tpu" else "megatron"))
     return training.TrainAsk(

@@ -15,6 +15,7 @@ from flopsight.models.ledger import Ledger, ledger
 from flopsight.models.load import load
 from flopsight.plan import Formats, Plan
 from flopsight.predict.chosen import inference_plan, training_layouts
+from flopsight.predict.corrections import own
 from flopsight.predict.device import Device, device_of
 from flopsight.predict.energy import dollars_per_million, energy, energy_interval
 from flopsight.predict.engines.catalog import engine as find_engine
@@ -66,6 +67,11 @@ class Wish:
     files: tuple[str, ...] = ()
     price: float | None = None
     depth: int | None = None
+    vp: int | None = None
+    schedule: str = ""
+    prefix_hit: float = 0.0
+    acceptance: float | None = None
+    draft_tokens: int = 0
 
 
 def asked(model: str | Mapping[str, Any], wish: Wish) -> Ask:
@@ -74,17 +80,18 @@ def asked(model: str | Mapping[str, Any], wish: Wish) -> Ask:
         raise UsageError(f"The phase is one of {', '.join(PHASES)}; got {wish.phase!r}.")
     _check(wish)
     book, node = ledger(load(model)), find_node(wish.on, wish.files)
-    device = device_of(node.chip)
+    device = own(device_of(node.chip))
     _possible(book, wish, device, node)
     formats = Formats(compute=wish.dtype, weights=wish.weights, cache=wish.kv)
     tokens = book.model.context or ISL
     keeps = bool(book.cache_per_token or book.cache_fixed)
-    own = int(book.tokens(Workload("prefill", 1, 1))) if book.by_sample else 0
+    fixed = int(book.tokens(Workload("prefill", 1, 1))) if book.by_sample else 0
     first = Ask(
         wish.phase, book, node, device, Plan(), formats, find_engine(wish.engine or ("vllm" if keeps else "none")),  # type: ignore[arg-type]
-        isl=own or wish.isl or min(ISL, tokens), osl=wish.osl or (min(ISL, tokens) if wish.phase == "serve" else 1),
-        seq=own or wish.seq or min(SEQ, tokens), micro_batch=wish.micro_batch,
-        framework=find_framework(wish.framework).name,
+        isl=fixed or wish.isl or min(ISL, tokens), osl=wish.osl or (min(ISL, tokens) if wish.phase == "serve" else 1),
+        seq=fixed or wish.seq or min(SEQ, tokens), micro_batch=wish.micro_batch,
+        framework=find_framework(wish.framework).name, prefix_hit=wish.prefix_hit, acceptance=wish.acceptance,
+        draft_tokens=wish.draft_tokens,
     )  # fmt: skip
     return _training(first, wish) if wish.phase == "train" else _inference(first, wish)
 
@@ -94,10 +101,21 @@ def _check(wish: Wish) -> None:
         value = getattr(wish, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 2**30):
             raise UsageError(f"--{name.replace('_', '-')} is a whole number of at least 1; got {value!r}.")
+    _check_serving(wish)
     if wish.price is not None and check_number(wish.price, "the price") < 0:
         raise UsageError(f"The price of a device-hour is not below zero; got {wish.price!r}.")
     if wish.depth is not None and wish.depth < 0:
         raise UsageError(f"--depth is zero or more; got {wish.depth}.")
+
+
+def _check_serving(wish: Wish) -> None:
+    """Drafts and cached prompts belong to a served request, schedules to training."""
+    if wish.phase != "serve" and (wish.prefix_hit or wish.draft_tokens or wish.acceptance is not None):
+        raise UsageError("--prefix-hit, --draft-tokens and --acceptance belong to --phase serve.")
+    if wish.phase != "train" and (wish.vp is not None or wish.schedule):
+        raise UsageError("--vp and --schedule belong to --phase train.")
+    if wish.acceptance is not None and not wish.draft_tokens:
+        raise UsageError("An acceptance needs --draft-tokens: how many are drafted a step.")
 
 
 def _possible(book: Ledger, wish: Wish, device: Device, node: Node) -> None:
@@ -180,6 +198,10 @@ def _completed(ask: Ask, given: dict[str, int], rest: dict[str, Any]) -> Plan:
 def _training(ask: Ask, wish: Wish) -> Ask:
     given = {name: value for name in ("tp", "pp", "dp", "ep", "cp") if (value := getattr(wish, name)) is not None}
     rest: dict[str, Any] = {"recompute": wish.recompute or "none"}
+    if wish.vp is not None:
+        rest["vp"] = wish.vp
+    if wish.schedule or (wish.vp or 1) > 1:
+        rest["schedule"] = wish.schedule or "interleaved"
     if given.keys() & {"tp", "pp", "dp"}:
         plan = _completed(ask, given, {**rest, "zero": 1 if wish.zero is None else wish.zero})
         return _batched(
