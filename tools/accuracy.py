@@ -64,7 +64,7 @@ def targets(kinds):
     lines = ["## Targets, those missed first", "", "| | what | wanted | found |", "|---|---|--:|--:|"]
     for reached, kind, what, most, found in sorted(verdicts(kinds), key=lambda v: v[0]):
         wanted = most if isinstance(most, str) else percent(most, 0)
-        mark = "reached" if reached else "**missed**"
+        mark = "reached" if reached else "missed"
         lines.append(f"| {mark} | {WORDS.get(kind, kind)}, {what} | {wanted} | {percent(found)} |")
     return lines
 
