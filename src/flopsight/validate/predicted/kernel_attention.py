@@ -25,8 +25,6 @@ from flopsight.validate.recompute import Figure
 from flopsight.validate.rows import Row
 
 TIMES: Final = (("time_ms", 1e3), ("time_us", 1e6))
-ABSORBED: Final = (576, 512)
-"""Widths of a latent cache whose prompts have keys wider than values: DeepSeek's, the only one among the rows."""
 OLDER: Final = 0.2
 """Added spread where a kernel's generation is known by a published claim only."""
 
@@ -50,7 +48,7 @@ class Asked:
         """The time of the pass the row measures."""
         ahead = attention_seconds(
             device, self.heads, sequences=self.batch, queries=self.queries, flops=self.flops, cache_bytes=self.cache,
-            other_bytes=2.0 * self.batch * self.queries * self.heads.heads * _widths(self.heads, self.queries),
+            other_bytes=2.0 * self.batch * self.queries * self.heads.heads * _widths(self.heads),
             compute=self.compute, cache_bits=self.bits,
         )  # fmt: skip
         back = attention_backward_seconds(
@@ -169,10 +167,7 @@ def _prompt(row: Row, device: Device, batch: int, heads: int) -> Asked | None:
     factor, note = _generation(row, device)
     flops, cache = 2.0 * batch * heads * (key + value) * pairs, batch * length * kv * (key + value) * bits / 8
     passes = str(row.workload.get("pass_") or "fwd")
-    shape = Heads(heads, kv, key, value)
-    if key != value:
-        shape, cache = Heads(heads, 1, *ABSORBED, True, key + value), batch * length * ABSORBED[0] * bits / 8
-    return Asked(shape, batch, length, flops, cache, bits, _compute(row), passes, factor, note)
+    return Asked(Heads(heads, kv, key, value), batch, length, flops, cache, bits, _compute(row), passes, factor, note)
 
 
 def _generation(row: Row, device: Device) -> tuple[float, str]:
@@ -186,5 +181,5 @@ def _generation(row: Row, device: Device) -> tuple[float, str]:
     return 1.0, ""
 
 
-def _widths(heads: Heads, queries: int) -> int:
-    return heads.expanded if heads.expanded and queries > 1 else heads.key_width + heads.value_width
+def _widths(heads: Heads) -> int:
+    return heads.key_width + heads.value_width
