@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-ROOMS = ("gemm", "grouped", "attention", "state", "collective", "vector", "energy")
+ROOMS = ("gemm", "grouped", "attention", "latent", "state", "collective", "vector", "energy")
 LAST = "serving"
 """Fitted on top of the others' coefficients, so in a process of its own that reads them anew."""
 FILES = {LAST: "engines"}
