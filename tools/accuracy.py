@@ -16,17 +16,19 @@ KINDS = ("train_mfu", "prefill", "decode", "serving", "serving_ttft", "kernel", 
 
 CAUSES = """## Why, as far as it is known
 
-- TTFT: a queue in closed form stands for a scheduler. It is worst for SGLang at high load, for unreleased engine builds that
-  add seconds to a request (InferenceX token-position runs), and for Neuron, whose prompts wait for a compiled bucket.
+- TTFT: a queue in closed form stands for a scheduler. It is worst for SGLang at high load, for unreleased engine
+  builds that add seconds to a request (InferenceX token-position runs), and for Neuron, whose prompts wait for a
+  compiled bucket.
 - TPOT: SGLang has the largest error of the three engines, and models that can draft tokens may have done so unsaid.
-  Offline rows of TensorRT-LLM 1.0 on experts come out too fast: its kernels are a year older than those fitted, and the
-  requests in flight are not printed.
-- Training beyond 25 %: experts on Blackwell, where releases of one program differ by up to twice on one configuration, and
-  rows that do not print their layout. Megatron's table at Selene comes out 6.3 % off on average over eight steps, 530B and
-  1T about 10 % slow; 3.65 % was wanted.
+  Offline rows of TensorRT-LLM 1.0 on experts come out too fast: its kernels are a year older than those fitted, and
+  the requests in flight are not printed.
+- Training beyond 25 %: experts on Blackwell, where releases of one program differ by up to twice on one
+  configuration, and rows that do not print their layout. Megatron's table at Selene comes out 6.3 % off on average
+  over eight steps, 530B and 1T about 10 % slow; 3.65 % was wanted.
 - Prefill: llama.cpp on graphics cards, whose kernels differ by card, and rows without a batch.
-- Kernels of published rows are timed by others (other versions, warm caches, charts read by eye), grouped products without
-  the layer around them above all; the table above has the error on shapes left out of the tables that were fitted.
+- Kernels of published rows are timed by others (other versions, warm caches, charts read by eye), grouped products
+  without the layer around them above all; the table above has the error on shapes left out of the tables that were
+  fitted.
 - Decode's interval is wider than it need be.
 """
 
@@ -192,7 +194,8 @@ def main():
     result = api.validate(sys.argv[1])
     kinds = [(WORDS.get(name, name), result.kinds[name]) for name in KINDS]
     apart = [(f"{name}, kept apart", e) for name, e in result.kinds.items() if name.endswith("_apart") and e.rows]
-    parts = [HEAD.splitlines(), left_out_targets(), targets(result.kinds), CAUSES.splitlines(), table("By kind", [*kinds, *apart]),
+    parts = [HEAD.splitlines(), left_out_targets(), targets(result.kinds), CAUSES.splitlines(),
+             table("By kind", [*kinds, *apart]),
              table("By group, the worst first", by_group(result)), far(result), left_out()]  # fmt: skip
     PAGE.write_text("\n\n".join("\n".join(part) for part in parts).rstrip() + "\n")
     print(result.headline())
