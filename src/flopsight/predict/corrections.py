@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from flopsight.errors import BadFile
+from flopsight.errors import BadFile, UsageError
 from flopsight.hardware.user import user_folder
 from flopsight.predict.device import Device
 
@@ -71,10 +71,21 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def save(chip: str, content: bytes) -> Path:
-    """Write a calibration aside and put it in its place at once."""
-    folder().mkdir(parents=True, exist_ok=True)
+    """Keep a chip's calibration; UsageError where the folder cannot be written."""
     path = folder() / f"{chip}.json"
-    aside = path.with_suffix(f".{os.getpid()}.tmp")
-    aside.write_bytes(content)
-    aside.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path.parent} cannot be made: {error.strerror or error}.") from error
+    write(path, content)
     return path
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file aside and put it in its place at once; UsageError where that cannot be done."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        aside.write_bytes(content)
+        aside.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}.") from error

@@ -20,7 +20,6 @@ from flopsight.predict.device import Device
 
 PLAIN_KINDS: Final = frozenset(("embedding", "norm", "norm/modulation", "router", "lm_head", "none", "pooler", "other"))
 """Kinds that quantized checkpoints leave in 16 bits."""
-BLOCKED: Final = ("fp8",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from flopsight.predict.step import Line, Split, lines, total, work_on
 from flopsight.predict.tasks import Task
 from flopsight.workload import Work, Workload
 
-MOST_TOKENS: Final = 2**22
 FINE: Final = 16
 """Knots an octave above 16 tokens; every token count below has its own."""
 

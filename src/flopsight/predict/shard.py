@@ -52,7 +52,6 @@ class Shard:
     tasks     what it launches in one pass; `times` still counts all pipeline stages
     stored    bytes of parameters it holds, by kind, an even share of the pipeline's stages
     elements  parameters it holds, by kind
-    cache     bytes of keys and values one more token of one sequence adds on it while no window is full
     notes     what was approximated
     """
 

@@ -67,6 +67,18 @@ def width_of(compute: str) -> float:
     return {"fp8": 1.0, "int8": 1.0, "fp4": 0.5625}.get(compute, 2.0)
 
 
+def summed(part: Part, work: Work) -> tuple[Number, Number, Number]:
+    """Executed matrix FLOPs, elements of cache moved, and activation elements moved by a whole part."""
+    flops: Number = 0
+    cache: Number = 0
+    other: Number = 0
+    for op in part.ops(work):
+        flops = flops + op.executed * (op.engine == "matrix")
+        cache = cache + op.cache_reads + op.cache_writes
+        other = other + op.reads + op.writes
+    return flops, cache, other
+
+
 @dataclass(frozen=True, slots=True)
 class Dense:
     """[m, k] x [k, n]: m tokens, this device's k inputs and n outputs, `bits` a stored weight."""
@@ -179,13 +191,7 @@ class Core:
 
     def amounts(self, work: Work) -> Amounts:
         """Executed FLOPs under the mask; the cache read and written once."""
-        flops: Number = 0
-        cache: Number = 0
-        other: Number = 0
-        for op in self.part.ops(work):
-            flops = flops + op.executed * (op.engine == "matrix")
-            cache = cache + op.cache_reads + op.cache_writes
-            other = other + op.reads + op.writes
+        flops, cache, other = summed(self.part, work)
         return Amounts(
             flops * self.share, cache=cache * self.cached * self.bits / 8, other=other * self.share * HALF / 2
         )
@@ -225,15 +231,13 @@ class Moved:
 
     def amounts(self, work: Work) -> Amounts:
         """Elements read and written, two bytes each."""
-        moved: Number = 0
-        for op in self.part.ops(work):
-            moved = moved + op.reads + op.writes
-        return Amounts(other=moved * self.share * HALF)
+        return Amounts(other=summed(self.part, work)[2] * self.share * HALF)
 
     def seconds(self, device: Device, work: Work) -> Number:
         """One kernel, or bytes alone where fused."""
-        found = vector_seconds(device, self.amounts(work).other) * device.factor("vector")
-        return found - vector_seconds(device, 0) if self.fused else found
+        found = vector_seconds(device, self.amounts(work).other)
+        own = found - vector_seconds(device, 0) if self.fused else found
+        return own * device.factor("vector")
 
     def backward(self, device: Device, work: Work) -> Number:
         """Twice the bytes."""
@@ -252,13 +256,7 @@ class Other:
 
     def amounts(self, work: Work) -> Amounts:
         """Executed FLOPs, its own weights, cache and activations."""
-        flops: Number = 0
-        cache: Number = 0
-        other: Number = 0
-        for op in self.part.ops(work):
-            flops = flops + op.executed * (op.engine == "matrix")
-            cache = cache + op.cache_reads + op.cache_writes
-            other = other + op.reads + op.writes
+        flops, cache, other = summed(self.part, work)
         stored = sum(t.elements for t in self.part.tensors())
         return Amounts(
             flops * self.share, stored * self.share * self.bits / 8, cache * self.share * self.cache_bits / 8,

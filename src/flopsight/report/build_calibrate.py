@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from flopsight.calibrate.run import Calibration, Point
@@ -40,14 +39,5 @@ def keep(found: CalibrateResult, *, save: bool, out: str | Path | None) -> Calib
     if save and found.chip:
         found.saved = str(corrections.save(found.chip, found.to_json(indent=1).encode()))
     if out is not None:
-        _write(Path(out), found.to_json(indent=1).encode())
+        corrections.write(Path(out), found.to_json(indent=1).encode())
     return found
-
-
-def _write(path: Path, content: bytes) -> None:
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        aside.write_bytes(content)
-        aside.replace(path)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}.") from error

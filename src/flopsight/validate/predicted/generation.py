@@ -20,13 +20,12 @@ from flopsight.predict.generate import decode_pass, generate, prefill_pass
 from flopsight.predict.kernels.collective import collective_seconds
 from flopsight.predict.kernels.gemm import gemm_seconds
 from flopsight.predict.shard import depth
+from flopsight.validate.predicted.bands import NINETY
 from flopsight.validate.predicted.device import device_of_row, instance_of, scaled
 from flopsight.validate.recompute import Figure
 from flopsight.validate.rows import Row
 from flopsight.validate.shapes import model_of
 
-NINETY: Final = 1.645
-"""Standard deviations of a normal law between the middle and either end of a 90 % interval."""
 UNPRINTED: Final = 0.5
 """Standard deviation of log(measured / predicted) allowed where a row prints neither batch nor lengths nor load."""
 FEW: Final = 8

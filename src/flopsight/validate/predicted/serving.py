@@ -19,13 +19,12 @@ from flopsight.predict.engines.engine import Engine
 from flopsight.predict.forward import forward
 from flopsight.predict.kernels.roofline import coefficients
 from flopsight.predict.serve import Requests, Serving, routed_layers, seats, serve
+from flopsight.validate.predicted.bands import NINETY
 from flopsight.validate.predicted.device import device_of_row
 from flopsight.validate.recompute import Figure
 from flopsight.validate.rows import Row
 from flopsight.validate.shapes import model_of
 
-NINETY: Final = 1.645
-"""Standard deviations of a normal law between the middle and either end of a 90 % interval."""
 DRAWN: Final = 0.9
 """Mean over nominal length where a client draws lengths evenly from 0.8 to 1.0 of it, as InferenceX's does."""
 UNPRINTED: Final = 0.3

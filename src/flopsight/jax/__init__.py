@@ -1,0 +1,1 @@
+"""Count what a JAX function does."""

@@ -1,0 +1,1 @@
+"""Meter a running training or inference loop without disturbing it."""

@@ -1,0 +1,1 @@
+"""Count what a PyTorch program does."""
