@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any, Final
 
 from flopsight.calibrate.cases import Case
-from flopsight.errors import MissingCapability, UsageError
+from flopsight.stopwatch import TorchDevice
 
 FLUSH: Final = 256 * 2**20
 REPEATS: Final = 15
@@ -28,34 +28,13 @@ class Timed:
     why: str = ""
 
 
-def torch_module() -> Any:
-    """Torch, imported for this explicit question; MissingCapability where it is not installed."""
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingCapability(
-            "Calibrating needs torch, which is not installed: pip install 'flopsight[torch]'."
-        ) from error
-    return torch
-
-
 class Bench:
     """A torch device and the ways to run cases on it."""
 
     def __init__(self, device: str) -> None:
-        self.torch = torch_module()
-        try:
-            self.device = self.torch.device(device)
-            self.torch.empty(1, device=self.device)
-        except (RuntimeError, AssertionError) as error:
-            raise UsageError(f"torch cannot use the device {device!r}: {str(error).splitlines()[0][:160]}") from error
-        self.cuda = self.device.type == "cuda"
+        opened = TorchDevice(device)
+        self.torch, self.device, self.cuda, self.name = opened.torch, opened.device, opened.cuda, opened.name
         self._flush = self.torch.empty(FLUSH if self.cuda else 2**25, dtype=self.torch.int8, device=self.device)
-
-    @property
-    def name(self) -> str:
-        """What the driver calls the device."""
-        return str(self.torch.cuda.get_device_name(self.device)) if self.cuda else self.device.type
 
     def dtypes(self) -> tuple[str, ...]:
         """Number formats that products run in here."""
