@@ -27,6 +27,10 @@ __all__ = ["__version__", "can", "count", "hardware", "mfu", "plan", "predict"]
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("torch", "jax"):  # the counters of these frameworks, loaded when they are asked for
+        from importlib import import_module
+
+        return import_module(f"flopsight.{name}")
     if name not in __all__[1:]:
         raise AttributeError(f"module 'flopsight' has no attribute {name!r}")
     from importlib import import_module

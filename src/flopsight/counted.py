@@ -55,9 +55,9 @@ class Amount:
     """Work of some calls; `elementwise` are vector FLOPs, outside `flops`."""
 
     calls: int = 0
-    flops: Flops = Flops()  # noqa: RUF009 - frozen
+    flops: Flops = Flops()
     elementwise: int = 0
-    bytes: Bytes = Bytes()  # noqa: RUF009 - frozen
+    bytes: Bytes = Bytes()
 
     def __add__(self, other: Amount) -> Amount:
         return Amount(

@@ -1,0 +1,5 @@
+"""Formulas of contractions, one file a family; importing this fills the table."""
+
+from flopsight.torch.formulas import attention, convolution, matmul
+
+__all__ = ["attention", "convolution", "matmul"]
