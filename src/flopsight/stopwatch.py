@@ -66,8 +66,10 @@ class TorchDevice:
 
     @property
     def name(self) -> str:
-        """What the driver calls the device."""
-        return str(self.torch.cuda.get_device_name(self.device)) if self.cuda else self.kind
+        """What the driver calls the device; its kind where torch does not ask one."""
+        if self.kind in ("cuda", "xpu"):
+            return str(getattr(self.torch, self.kind).get_device_name(self.device))
+        return self.kind
 
     def synchronize(self) -> None:
         """Wait until everything asked of the device is done."""

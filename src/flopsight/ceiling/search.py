@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from flopsight.ceiling.products import FAILURES, precision, product, why_not
@@ -119,6 +119,15 @@ def neighbours(shape: Shape) -> Iterator[Shape]:
             size = max(GRAIN, round(shape[axis] * factor / GRAIN) * GRAIN)
             changed = (*shape[:axis], size, *shape[axis + 1 :])
             yield changed[0], changed[1], changed[2]
+
+
+def again(device: TorchDevice, before: Product, budget: float) -> Product:
+    """The same shape timed once more later: what another program took during the search is not the device's ceiling."""
+    if before.shape is None or before.time is None:
+        return before
+    with precision(device.torch, before.dtype):
+        time = device.seconds(product(device, before.dtype, before.shape), budget, least=5)
+    return replace(before, time=min(time, before.time, key=lambda each: each.best))
 
 
 def _final(found: _Search) -> Product:

@@ -18,6 +18,7 @@ from flopsight.errors import BadConfig, FlopsightError, FlopsightWarning, Unknow
 from flopsight.facts import Unknown
 from flopsight.hardware.chip import Chip, Node
 from flopsight.hardware.compiled import DATA, lines
+from flopsight.hardware.own import with_own
 from flopsight.hardware.reading import read_toml
 from flopsight.hardware.record import ChipRecord
 from flopsight.hardware.user import read_files, user_files
@@ -70,12 +71,12 @@ def find(name: str, extra_files: Iterable[str | Path] = ()) -> Chip:
     extra = tuple(extra_files)
     # Plugins and the user's folder are opened only when our own files do not know the name.
     if not extra and (ours := _lookup(text, builtin_chips())):
-        return ours
+        return with_own(ours)
     everything = chips(extra)
     chip = _lookup(text, everything)
     if chip is None:
         raise UnknownHardware(_nothing_like(text, everything))
-    return chip
+    return with_own(chip)
 
 
 def node(name: str, extra_files: Iterable[str | Path] = ()) -> Node:
@@ -109,7 +110,7 @@ def match_driver(kind: Driver, string: str, extra_files: Iterable[str | Path] = 
         return Unknown(_read_next(string, shared))
     matched = [chip for chip in everything if string in driver_names(chip, kind)]
     if len(matched) == 1:
-        return matched[0]
+        return with_own(matched[0])
     if matched:
         return Unknown(_read_next(string, matched))
     return Unknown(f"no chip of the catalogue reports {string!r} to {kind}; pass one by name or add a chip file")

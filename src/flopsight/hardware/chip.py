@@ -2,7 +2,7 @@
 
 Three bases of a peak exist and every answer names its own: `datasheet` (comparable between papers, the default),
 `clock` (units x FLOPs per clock x the clock; the only true ceiling) and `measured` (the best published GEMM or memory
-test).
+test, or the user's own).
 """
 
 from __future__ import annotations
@@ -41,7 +41,12 @@ _DOUBTFUL: Final = {
     "disputed": "sources disagree",
     "derived": "derived",
 }
-_MEMORY_TESTS: Final = ("hbm_read", "stream_read_like", "hbm_copy_scale", "hbm_triad", "hbm_write")
+_MEMORY_TESTS: Final = (
+    "hbm_read", "stream_read_like", "hbm_copy_scale", "hbm_triad", "hbm_write", "memory_read", "memory_write",
+    "memory_copy",
+)  # fmt: skip
+OWN: Final = "this-machine"
+"""The kind of source of what the user measured: it is the measured basis, whatever others have published."""
 _MEMORY_FRACTIONS: Final = ("hbm_fraction_measured", "hbm_fraction_range")
 # Beyond this factor the formula describes silicon that the maker has switched off or capped, not a clock difference.
 _CAPPED: Final = 1.25
@@ -232,10 +237,10 @@ class Chip:
 
     def _measured_peak(self, dtype: str, engine: Engine) -> Known:
         tests = [m for m in self.record.measured if m.metric == f"matmul_{dtype}" and m.rate]
-        # A number with its source beats a larger one from memory.
-        best = max(tests, key=lambda m: (not m.recalled, m.rate or 0), default=None)
+        # One's own beats a stranger's, and a number with its source beats a larger one from memory.
+        best = max(tests, key=lambda m: (m.source.kind == OWN, not m.recalled, m.rate or 0), default=None)
         if best is None or best.rate is None or engine != "matrix":
-            return Unknown(f"no published {dtype} GEMM measurement of {self.label} is in the catalogue")
+            return Unknown(f"no {dtype} GEMM measurement of {self.label} is in the catalogue, nor one of your own")
         return _measurement(best, best.rate, "FLOP/s")
 
     def _sparse(self, dtype: str, engine: Engine, basis: Basis, clock_hz: float | None) -> Known:
@@ -262,13 +267,13 @@ class Chip:
             return Unknown(f"the catalogue holds no memory clock of {self.label}, so no clock basis for its bandwidth")
         tests = [m for m in self.record.measured if m.metric in _MEMORY_TESTS and m.bandwidth]
         if tests:
-            best = max(tests, key=lambda m: m.bandwidth or 0)
+            best = max(tests, key=lambda m: (m.source.kind == OWN, m.bandwidth or 0))
             return _measurement(best, best.bandwidth or 0, "B/s")
         for each in self.record.measured:
-            if each.metric in _MEMORY_FRACTIONS and each.fraction:
-                fact = _measurement(each, each.fraction * self.record.memory.bandwidth, "B/s")
+            if each.metric in _MEMORY_FRACTIONS and each.fraction and isinstance(stated, Fact):
+                fact = _measurement(each, each.fraction * stated.value, "B/s")
                 return _with_note(fact, f"{each.fraction} of the data sheet")
-        return Unknown(f"no published memory test of {self.label} is in the catalogue")
+        return Unknown(f"no memory test of {self.label} is in the catalogue, nor one of your own")
 
     @property
     def memory_bytes(self) -> Known:

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -23,7 +23,8 @@ from typing import Any, Final
 from flopsight.facts import Fact, Unknown
 from flopsight.hardware.catalog import Driver, match_driver
 from flopsight.hardware.chip import Chip
-from flopsight.hardware.cpus import Cpu, match_cpu
+from flopsight.hardware.cpus import Cpu
+from flopsight.hardware.signature import family_of, signature
 from flopsight.units import format_iec, format_si
 
 _TIMEOUT: Final = 15
@@ -73,7 +74,7 @@ def here(*, ask_jax: bool = False, extra_files: Iterable[str | Path] = ()) -> li
     Never raises for a missing or failing driver: that is an entry whose match says what was not known.
     """
     files = tuple(extra_files)
-    return [*_nvidia(files), *_amd(files), *_jax(files, ask_jax), cpu_here()]
+    return [*_nvidia(files), *_amd(files), *_jax(files, ask_jax), cpu_here(extra_files=files)]
 
 
 def _nvidia(files: tuple[str | Path, ...]) -> list[Detection]:
@@ -234,8 +235,20 @@ def _differences(chip: Chip, row: dict[str, str | int | float]) -> tuple[str, ..
     return tuple(notes)
 
 
-def cpu_here(text: str | None = None) -> Detection:
-    """The processor, from /proc/cpuinfo (or `text` in its form): family, instruction sets, cores, clock seen."""
+def cpu_here(text: str | None = None, extra_files: Iterable[str | Path] = ()) -> Detection:
+    """The processor, from /proc/cpuinfo (or `text` in its form): family, instruction sets, cores, clock seen.
+
+    It matches the user's record of this very processor where its ceilings were saved, else its family.
+    """
+    seen = _cpu_seen(text)
+    own = match_driver("other", signature(seen.read), tuple(extra_files))
+    if isinstance(own, Unknown):
+        return seen
+    family = () if isinstance(seen.match, Unknown) else (f"a processor of the family {seen.match.id}",)
+    return replace(seen, match=own, notes=(*family, *seen.notes))
+
+
+def _cpu_seen(text: str | None) -> Detection:
     if text is None:
         try:
             text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
@@ -248,7 +261,7 @@ def cpu_here(text: str | None = None) -> Detection:
         return Detection(
             "CPU", "/proc/cpuinfo", Unknown("/proc/cpuinfo names no processor"), {"cores": os.cpu_count() or 0}
         )
-    match = _cpu_match(blocks[0])
+    match = family_of(read)
     return Detection("CPU", "/proc/cpuinfo", match, read, _cpu_notes(match, read))
 
 
@@ -275,15 +288,6 @@ def _cpu_read(blocks: list[dict[str, str]]) -> dict[str, str | int | float]:
     flags = (first.get("flags") or first.get("Features") or "").split()
     read["isa"] = " ".join(dict.fromkeys(isa for flag, isa in _ISA_FLAGS if flag in flags))
     return read
-
-
-def _cpu_match(first: dict[str, str]) -> Cpu | Unknown:
-    vendor, family, model = first.get("vendor_id", ""), first.get("cpu family", ""), first.get("model", "")
-    if vendor and family.isdecimal() and model.isdecimal():
-        return match_cpu(vendor, int(family), int(model))
-    return Unknown(
-        "the processor gives no vendor, family and model number that the catalogue can match; pass the family by name"
-    )
 
 
 def _cpu_notes(match: Cpu | Unknown, read: dict[str, str | int | float]) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ DIMENSIONS: Final[dict[tuple[str, ...], str]] = {
     ("links", "scale_up", "per_link"): "B/s",
     ("links", "host", "one_way"): "B/s", ("links", "scale_out", "one_way"): "B/s",
     ("measured", "rate"): "FLOP/s", ("measured", "bandwidth"): "B/s", ("measured", "message"): "B",
+    ("measured", "seconds"): "s",
     ("one_way",): "B/s", ("per_link",): "B/s", ("latency", "value"): "s", ("latency", "high"): "s",
     ("skus", "base"): "Hz", ("skus", "all_core"): "Hz", ("skus", "boost"): "Hz", ("skus", "watts"): "W",
     ("skus", "memory_bandwidth"): "B/s",

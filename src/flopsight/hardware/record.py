@@ -126,10 +126,10 @@ class Tier(Struct, frozen=True):
 
 
 class Memory(Struct, frozen=True):
-    """Device memory: capacity in bytes, what the driver shows of it, and bandwidth in B/s."""
+    """Device memory: capacity in bytes, what the driver shows of it, and the bandwidth in B/s that is stated."""
 
     bytes: int
-    bandwidth: Number
+    bandwidth: Number | None = None
     label: str = ""
     counted_in: Literal["GiB", "GB"] = "GiB"
     driver_visible: int | None = None
@@ -195,18 +195,23 @@ class Links(Struct, frozen=True):
 
 
 class Measured(Struct, frozen=True):
-    """A published measurement: a rate (FLOP/s), a bandwidth (B/s) or a fraction of the data sheet."""
+    """A measurement: a rate (FLOP/s), a bandwidth (B/s), a time (s) or a fraction of the data sheet.
+
+    Those of the user's own machine have a source of the kind `this-machine`.
+    """
 
     metric: str
     source: Source
     rate: Number | None = None
     bandwidth: Number | None = None
+    seconds: Number | None = None
     fraction: float | None = None
     shape: str = ""
     software: str = ""
     method: str = ""
     note: str = ""
     ranks: int | None = None
+    threads: int | None = None
     message: int | None = None
     algorithm: str = ""
     recalled: bool = False

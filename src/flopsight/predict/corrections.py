@@ -7,6 +7,7 @@ named by its id; `flopsight calibrate --save` writes them.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,3 +90,6 @@ def write(path: Path, content: bytes) -> None:
         aside.replace(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)

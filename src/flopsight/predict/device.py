@@ -94,6 +94,8 @@ def device_of(chip: Chip) -> Device:
 
     UsageError where the record lacks the bandwidth that any prediction needs.
     """
+    if chip.origin != "catalogue":  # a user's file may have been written again
+        return _made(chip)
     key = (chip.id, chip.origin)
     if key not in _MADE:
         _MADE[key] = _made(chip)
@@ -105,6 +107,9 @@ def _made(chip: Chip) -> Device:
     peaks = {name: float(k.value) for name in DTYPES if isinstance(k := chip.peak(name), Fact)}
     bandwidth = _number(chip.memory_bandwidth())
     notes = []
+    if chip.kind == "cpu" and not peaks and not bandwidth:
+        peaks, bandwidth = _reached(chip)
+        notes.append(f"{chip.label} has no data sheet; its rates are those measured (`flopsight ceiling --save`).")
     if not bandwidth:
         raise UsageError(f"{chip.label} cannot be predicted: its record gives no memory bandwidth.")
     if not peaks:
@@ -132,6 +137,12 @@ def _made(chip: Chip) -> Device:
         memory_kind=record.memory.type, cap=_cap(chip),
         notes=tuple(notes),
     )  # fmt: skip
+
+
+def _reached(chip: Chip) -> tuple[dict[str, float], float]:
+    """Measured rates and memory bandwidth, of a chip that has no others."""
+    rates = {name: float(k.value) for name in DTYPES if isinstance(k := chip.peak(name, basis="measured"), Fact)}
+    return rates, _number(chip.memory_bandwidth("measured"))
 
 
 def _number(known: Known) -> float:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from flopsight.errors import UsageError
 from flopsight.facts import Unknown
-from flopsight.hardware.catalog import node as find_node
+from flopsight.hardware.machine import node as find_node
 from flopsight.hardware.chip import Node
 from flopsight.models.asked import check
 from flopsight.models.ledger import Ledger, ledger

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import UNSET
 
 from flopsight.facts import Fact, Unknown
 from flopsight.hardware.catalog import all_driver_names
-from flopsight.hardware.chip import Chip, Known, Node
+from flopsight.hardware.chip import Basis, Chip, Known, Node
 from flopsight.report.hardware_rows import ChipRow, CpuRow, DeviceRow, LinkRow, Value
 from flopsight.units import format_iec, format_si
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 MARKS = {"recalled": "?", "announced": "*", "assumed": "!", "measured": "", "derived": "", "stated": ""}
+_WORDS: Final[tuple[tuple[Basis, str], ...]] = (("datasheet", ""), ("measured", " (measured)"))
 LEGEND = "? recalled, confirm it before quoting   * announced   ! no source named   - not known"
 
 
@@ -98,12 +99,14 @@ def chip_page(chip: Chip) -> Iterator[RenderableType]:
 
 
 def answer(node: Node) -> str:
-    """One sentence: what it is, its leading matrix peak, its memory."""
-    peaks = ((dtype, node.peak(dtype)) for dtype in ("bf16", "fp16", "bfp8", "int8"))
-    leading = next(((dtype, known) for dtype, known in peaks if isinstance(known, Fact)), None)
-    peak = f"{cell(leading[1])} dense {leading[0]}" if leading else "no dense matrix rate published"
+    """One sentence: what it is, its leading matrix peak, its memory; as measured where no data sheet says it."""
+    peaks = [(d, word, node.peak(d, basis=b)) for b, word in _WORDS for d in ("bf16", "fp16", "bfp8", "int8")]
+    leading = next(((d, word, known) for d, word, known in peaks if isinstance(known, Fact)), None)
+    peak = f"{cell(leading[2])} dense {leading[0]}{leading[1]}" if leading else "no dense matrix rate published"
     binary = node.chip.record.memory.counted_in == "GiB"
-    return f"{node.label}: {peak}, {cell(node.memory_bytes, binary=binary)} at {cell(node.memory_bandwidth())}."
+    rates = ((word, node.memory_bandwidth(basis)) for basis, word in _WORDS)
+    word, rate = next(((word, known) for word, known in rates if isinstance(known, Fact)), ("", Unknown("")))
+    return f"{node.label}: {peak}, {cell(node.memory_bytes, binary=binary)} at {cell(rate)}{word}."
 
 
 def _about(chip: Chip) -> list[str]:

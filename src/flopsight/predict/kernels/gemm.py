@@ -13,6 +13,7 @@ from flopsight.expr import Number
 from flopsight.facts import Fact
 from flopsight.hardware.catalog import find
 from flopsight.hardware.dtype_names import dtype_name
+from flopsight.hardware.own import without_own
 from flopsight.predict.device import Device, device_of
 from flopsight.predict.kernels.efficiency import Curve, Efficiency, Machine, Surface, efficiency, product_curve, surface
 from flopsight.predict.kernels.roofline import coefficients
@@ -124,7 +125,7 @@ NEAR_BEST: Final = 0.97
 def _published(chip: str, compute: str) -> float:
     """The best published product of a chip over its data sheet; 0 where none is on record."""
     try:
-        record = find(chip) if chip else None
+        record = without_own(find(chip)) if chip else None
     except UsageError:
         return 0.0
     if record is None:

@@ -1,0 +1,33 @@
+"""How much memory there is, and how much can be had now."""
+
+from __future__ import annotations
+
+import os
+
+from flopsight.errors import UsageError
+from flopsight.stopwatch import TorchDevice
+
+
+def memory_bytes(device: TorchDevice | None = None) -> int:
+    """Bytes of a device's memory, or of this machine's; UsageError where nothing says it."""
+    if device is not None and device.kind in ("cuda", "xpu"):
+        torch = getattr(device.torch, device.kind)
+        return int(torch.get_device_properties(device.device).total_memory)
+    found = _pages("SC_PHYS_PAGES")
+    if found is None:
+        raise UsageError("This system does not say how much memory it has, so no chip record can be made of it.")
+    return found
+
+
+def available(device: TorchDevice) -> int | None:
+    """Bytes that can be had now; None where the system does not say."""
+    if device.cuda:
+        return int(device.torch.cuda.mem_get_info(device.device)[0])
+    return _pages("SC_AVPHYS_PAGES")
+
+
+def _pages(name: str) -> int | None:
+    try:
+        return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        return None
