@@ -88,7 +88,7 @@ def mfu(
 
     Raises Impossible above 100 %, with the likeliest cause; UsageError where the peak is not known.
     """
-    from flopsight.hardware.catalog import node
+    from flopsight.hardware.machine import node
     from flopsight.models.load import load
     from flopsight.report.build_mfu import BASES, build
     from flopsight.units import check_number
