@@ -1,4 +1,4 @@
-"""Bytes and vector FLOPs of ops on elements: one function a kind of op, written for speed, since every op passes here."""
+"""Bytes and vector FLOPs of ops on elements, one function a kind; written for speed: every op passes here."""
 
 from __future__ import annotations
 
