@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from flopsight.report.calibrate import CalibrateResult
     from flopsight.report.can import CanResult
+    from flopsight.report.ceiling import CeilingResult
     from flopsight.report.count import CountResult
     from flopsight.report.hardware import HardwareResult
     from flopsight.report.mfu import MfuResult
@@ -191,6 +192,40 @@ def calibrate(
 
     found = build(measure(device, quick=quick, progress=progress) if progress else measure(device, quick=quick))
     return keep(found, save=save, out=out)
+
+
+def ceiling(
+    device: str = "", *, quick: bool = False, save: bool = False, out: str | Path | None = None,
+    progress: Progress | None = None, patience: float = 60.0,
+) -> CeilingResult:  # fmt: skip
+    """Measure what a torch device can do at best: products, bandwidth by working set, launches.
+
+    Under torchrun it measures the collectives between the ranks instead; every rank calls it.
+
+    device    cpu, cuda:0, xpu, mps; "" takes the accelerator that torch sees, else the processor
+    save      keep the ceilings as a chip record of the user's, for the `measured` basis of every other verb
+    out       also write the result as JSON to this file
+    patience  seconds that a rank waits for the others
+
+    Raises MissingCapability without torch or where ranks do not answer, UsageError for a device torch cannot use or a
+    file that cannot be written.
+    """
+    from flopsight.ceiling import run
+    from flopsight.ceiling.world import world
+    from flopsight.report import build_ceiling
+
+    bar = progress or (lambda done, total: None)
+    chosen, group = run.device_of(device), world()
+    if group is None:
+        found = run.measure(chosen, quick=quick, progress=bar)
+        return build_ceiling.keep(build_ceiling.build(found), build_ceiling.save_found(found) if save else None, out)
+    from flopsight.ceiling.collectives import measure
+
+    exchange = measure(chosen, group, quick=quick, patience=patience, progress=bar)
+    result = build_ceiling.build_exchange(exchange)
+    if group.rank:
+        return result
+    return build_ceiling.keep(result, build_ceiling.save_exchange(exchange) if save else None, out)
 
 
 def predict(

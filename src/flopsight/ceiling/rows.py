@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flopsight.ceiling.collectives import Exchange
 from flopsight.ceiling.run import Found
 from flopsight.ceiling.values import Bandwidth, Product
 from flopsight.hardware.chip import OWN
@@ -39,6 +40,19 @@ def rows(found: Found) -> Iterator[Measured]:
             yield Measured(
                 metric=name, source=source, seconds=float(f"{cost.median:.4g}"), software=software,
                 method="median of adding one to one element", note=_spread(cost),
+            )  # fmt: skip
+
+
+def exchange_rows(found: Exchange) -> Iterator[Measured]:
+    """The fastest message of each collective."""
+    command = f"torchrun --nproc-per-node {found.ranks} -m flopsight ceiling --device {found.device} --save"
+    source = Source(ref=command, kind=OWN, date=found.date, what="bus bandwidth as NCCL-tests has it")
+    for kind in dict.fromkeys(row.kind for row in found.rows if row.time):
+        best = max((row for row in found.rows if row.kind == kind), key=lambda row: row.bus)
+        if best.time:
+            yield Measured(
+                metric=f"{kind}_busbw", source=source, bandwidth=round(best.bus), software=f"torch {found.torch}",
+                algorithm=found.backend, note=_spread(best.time), ranks=found.ranks, message=best.size,
             )  # fmt: skip
 
 

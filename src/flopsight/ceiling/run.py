@@ -17,7 +17,7 @@ from flopsight.ceiling.products import FAILURES, FORMATS, precision, product
 from flopsight.ceiling.search import again, best_product, flops
 from flopsight.ceiling.values import Bandwidth, Ceilings, Direction, Launch, Product, Shape
 from flopsight.facts import Unknown
-from flopsight.stopwatch import TorchDevice
+from flopsight.stopwatch import TorchDevice, torch_module
 
 Progress = Callable[[int, int], None]
 
@@ -168,6 +168,14 @@ def measure(
         neighbours=neighbours.shares(before, neighbours.ticks()), torch=str(opened.torch.__version__),
         date=datetime.now(UTC).strftime("%Y-%m-%d"), quick=quick,
     )  # fmt: skip
+
+
+def device_of(asked: str) -> str:
+    """The device that was asked for; "" is the accelerator that torch sees, else the processor."""
+    if asked:
+        return asked
+    torch = torch_module()
+    return f"{torch.accelerator.current_accelerator().type}:0" if torch.accelerator.is_available() else "cpu"
 
 
 def threads_of(device: TorchDevice) -> int:

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from flopsight.dtypes import dtype as number_format
 from flopsight.errors import UsageError
-from flopsight.hardware.machine import node as find_node
 from flopsight.hardware.chip import Node
+from flopsight.hardware.machine import node as find_node
 from flopsight.models.asked import check
 from flopsight.models.ledger import ledger
 from flopsight.models.load import load

@@ -48,6 +48,12 @@ def _can() -> Any:
     return CanResult
 
 
+def _ceiling() -> Any:
+    from flopsight.report.ceiling import CeilingResult
+
+    return CeilingResult
+
+
 def _predict() -> Any:
     from flopsight.report.predict import PredictResult
 
@@ -63,6 +69,7 @@ def _plan() -> Any:
 RESULTS: dict[str, Callable[[], Any]] = {
     "calibrate": _calibrate,
     "can": _can,
+    "ceiling": _ceiling,
     "count": _count,
     "mfu": _mfu,
     "hardware": _hardware,
