@@ -36,16 +36,16 @@ class CountingMode(TorchDispatchMode):
         self.rows: dict[Key, list[int]] = {}
         self.missing: dict[tuple[str, str, str], int] = {}
         self.notes: dict[str, None] = {}
-        self._plans: dict[Any, OpPlan] = {}
-        self._known: dict[Any, bool] = {(): True}
+        self._plans: dict[int, OpPlan] = {}
+        self._known: dict[Any, bool] = {}
 
     def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the op, then add its work up."""
-        if not self._known.get(types) and not self._plain(types):
+        if types and not self._known.get(types) and not self._plain(types):
             return NotImplemented  # a subclass (DTensor, quantized) unpacks itself; its plain ops come back here
-        plan = self._plans.get(op)
+        plan = self._plans.get(id(op))  # an OpOverload hashes in Python; it lives as long as the process
         if plan is None:
-            plan = self._plans[op] = plan_of(op)
+            plan = self._plans[id(op)] = plan_of(op)
         do = plan.do
         if do == "open":
             with self:
