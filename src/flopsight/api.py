@@ -216,6 +216,7 @@ def ceiling(
 
     bar = progress or (lambda done, total: None)
     chosen, group = run.device_of(device), world()
+    build_ceiling.check(save=save, out=out)
     if group is None:
         found = run.measure(chosen, quick=quick, progress=bar)
         return build_ceiling.keep(build_ceiling.build(found), build_ceiling.save_found(found) if save else None, out)

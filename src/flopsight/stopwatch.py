@@ -56,9 +56,8 @@ class TorchDevice:
             self.torch.empty(1, device=self.device)
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             lines = str(error).splitlines() or [type(error).__name__]
-            raise UsageError(
-                f"torch cannot use the device {device!r}: {lines[0][:160]}. Pass cpu, cuda:0, xpu or mps."
-            ) from error
+            why = "it knows no such kind" if "device type at start" in lines[0] else lines[0][:160].rstrip(". ")
+            raise UsageError(f"torch cannot use the device {device!r}: {why}. Pass cpu, cuda:0, xpu or mps.") from error
         self.kind = str(self.device.type)
         if self.kind == "meta":
             raise UsageError("The device 'meta' computes nothing, so nothing can be timed: pass cpu or cuda:0.")

@@ -27,7 +27,7 @@ DIRECTIONS: Final[tuple[Direction, ...]] = ("read", "write", "copy")
 
 
 def sizes(device: TorchDevice, levels: Sequence[Level], available: int | None) -> list[int]:
-    """Powers of two from the first cache to four times the last, no more than a quarter of the memory available."""
+    """Powers of two from the first cache to four times the last, at most a half of the memory available."""
     last = max((level.total for level in levels), default=_NO_CACHE_KNOWN)
     most = BEYOND * last if available is None else min(BEYOND * last, available // 4)
     found = [SMALLEST.get(device.kind, _SMALLEST_ELSEWHERE)]

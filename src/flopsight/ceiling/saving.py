@@ -6,6 +6,7 @@ chip of the catalogue keeps its facts, and what was measured goes beside them (`
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -61,6 +62,21 @@ def save(device: TorchDevice, rows: Iterable[Measured], caches: Mapping[str, int
     return _written(made.id, user_folder() / f"{made.id}.toml", made)
 
 
+def check_folder() -> None:
+    """Before long measurements: UsageError where the user's folder cannot be written."""
+    folder = user_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error.strerror or str(error)) from error
+    if not os.access(folder, os.W_OK):
+        raise _unusable(folder, "it is not writable")
+
+
+def _unusable(folder: Path, why: str) -> UsageError:
+    return UsageError(f"Ceilings are kept in {folder}, which cannot be used: {why}. Set FLOPSIGHT_HOME elsewhere.")
+
+
 def merged(old: Iterable[Measured], new: list[Measured]) -> tuple[Measured, ...]:
     """New rows, and the old ones of other metrics."""
     taken = {each.metric for each in new}
@@ -78,9 +94,7 @@ def _written(chip_id: str, path: Path, record: ChipRecord | OwnRecord) -> Saved:
         path.parent.mkdir(parents=True, exist_ok=True)
         ours = not path.exists() or path.read_bytes().startswith(f"# {MARK}".encode())
     except OSError as error:
-        raise UsageError(
-            f"{path.parent} cannot be used: {error.strerror or error}. Set FLOPSIGHT_HOME to another folder."
-        ) from error
+        raise _unusable(path.parent, error.strerror or str(error)) from error
     if not ours:
         raise UsageError(f"{path} was not written by `flopsight ceiling`, so it is left alone; move it away first.")
     write(path, to_toml(record, MARK).encode())

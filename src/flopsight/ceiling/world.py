@@ -34,7 +34,7 @@ def world(env: Mapping[str, str] = os.environ) -> World | None:
     missing = [name for name in _NEEDED if not env.get(name)]
     if missing:
         raise UsageError(
-            f"WORLD_SIZE is set, but {', '.join(missing)} is not: start with `torchrun`, or unset WORLD_SIZE."
+            f"WORLD_SIZE is set and {' and '.join(missing)} not: start with `torchrun`, or unset WORLD_SIZE."
         )
     rank, size = _whole(env, "RANK"), _whole(env, "WORLD_SIZE")
     if not 0 <= rank < size:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +36,8 @@ def ceiling(
     from flopsight.cli.output import show
     from flopsight.cli.progress import bar
 
-    with bar("measuring") as progress:
+    # one bar, however many ranks
+    with bar("measuring") if os.environ.get("RANK", "0") == "0" else nullcontext() as progress:
         found = api.ceiling(device, quick=quick, save=save, out=out, progress=progress)
     if found.rank == 0:
         show(found, as_json=json)

@@ -12,8 +12,9 @@ from flopsight.ceiling.collectives import Collective, Exchange
 from flopsight.ceiling.record import chip_of
 from flopsight.ceiling.rows import exchange_rows, rows
 from flopsight.ceiling.run import Found
-from flopsight.ceiling.saving import Saved, save
+from flopsight.ceiling.saving import Saved, check_folder, save
 from flopsight.ceiling.values import Product
+from flopsight.errors import UsageError
 from flopsight.facts import Fact, Unknown
 from flopsight.hardware.chip import Chip
 from flopsight.hardware.detect import cpu_here
@@ -62,6 +63,14 @@ def build_exchange(found: Exchange) -> CeilingResult:
         ranks=found.ranks, backend=found.backend, collectives=[_collective(c) for c in found.rows],
         next="flopsight ceiling --save",
     )  # fmt: skip
+
+
+def check(*, save: bool, out: str | Path | None) -> None:
+    """Before long measurements: UsageError where their result could not be written."""
+    if save:
+        check_folder()
+    if out is not None and not Path(out).absolute().parent.is_dir():
+        raise UsageError(f"{out} cannot be written: {Path(out).absolute().parent} is no folder.")
 
 
 def keep(result: CeilingResult, saved: Saved | None, out: str | Path | None) -> CeilingResult:
