@@ -58,7 +58,7 @@ REDUCTION: Final = _names(
 )
 CONTRACTION: Final = re.compile(
     r"mm(_|$)|matmul|gemm|gemv|conv|attention|attn|rnn|lstm|gru|linear|dot(_|$)|cdist|einsum|tensordot|fft|linalg|"
-    r"cholesky|svd|_qr|lu_|solve|inverse|bilinear|trilinear|addmv|addbmm|^mv$|kron|encoder_layer|pdist|"
+    r"cholesky|svd|_qr|(^|_)lu_|solve|inverse|bilinear|trilinear|addmv|addbmm|^mv$|kron|encoder_layer|pdist|"
     r"mamba|ssm|scan|delta_rule|gmm|moe|expert"
 )
 NO_WORK: Final = frozenset(
