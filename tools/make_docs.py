@@ -362,7 +362,7 @@ def printed(argv):
     from flopsight.cli.main import run
 
     out, kept = io.StringIO(), dict(os.environ)
-    os.environ.update(COLUMNS="100", NO_COLOR="1", TERM="dumb")
+    os.environ.update(COLUMNS="100", NO_COLOR="1", TERM="dumb", FLOPSIGHT_HOME=str(ROOT / "nobody"))
     for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE"):
         os.environ.pop(name, None)
     try:

@@ -18,6 +18,9 @@ _SMALLEST_ELSEWHERE: Final = 2**20
 """Below this a call on an accelerator times its launch."""
 BEYOND: Final = 4
 """Times the last cache that the largest working set is at least."""
+LEAST: Final = {"cpu": 2**26}
+_LEAST_ELSEWHERE: Final = 2**30
+"""Bytes that the largest working set has at least: a smaller one is over before all of an accelerator is busy."""
 _NO_CACHE_KNOWN: Final = 2**26
 _MOVED: Final = 4 * 2**20
 """Bytes that one call moves at least."""
@@ -28,12 +31,18 @@ DIRECTIONS: Final[tuple[Direction, ...]] = ("read", "write", "copy")
 
 def sizes(device: TorchDevice, levels: Sequence[Level], available: int | None) -> list[int]:
     """Powers of two from the first cache to four times the last, at most a half of the memory available."""
-    last = max((level.total for level in levels), default=_NO_CACHE_KNOWN)
-    most = BEYOND * last if available is None else min(BEYOND * last, available // 4)
+    most = largest(device, levels)
+    most = most if available is None else min(most, available // 4)
     found = [SMALLEST.get(device.kind, _SMALLEST_ELSEWHERE)]
     while found[-1] < most:
         found.append(found[-1] * 2)
     return found
+
+
+def largest(device: TorchDevice, levels: Sequence[Level]) -> int:
+    """Bytes of a working set that lies in the main memory, whatever the caches keep of it."""
+    last = max((level.total for level in levels), default=_NO_CACHE_KNOWN)
+    return max(BEYOND * last, LEAST.get(device.kind, _LEAST_ELSEWHERE))
 
 
 def measure(device: TorchDevice, direction: Direction, size: int, levels: Sequence[Level], budget: float) -> Bandwidth:

@@ -20,8 +20,8 @@ GRAIN: Final = 64
 """Every dimension is a multiple of it: kernels of 8-bit formats need 16, tiles like more."""
 _PROBE: Final[dict[str, Shape]] = {"cpu": (512, 512, 512)}
 _PROBE_ELSEWHERE: Final[Shape] = (2048, 2048, 2048)
-_LONGEST: Final = 0.02
-"""Of the budget: the longest that one product of the coarse search may take."""
+_LONGEST, _AT_LEAST = 0.006, 0.012
+"""The longest that one product of the coarse search may take: a share of the budget, and that many seconds anyway."""
 _COARSE, _FINE = 0.45, 0.8
 """Shares of the budget that have passed when the coarse and the fine search end."""
 
@@ -85,7 +85,7 @@ def best_product(device: TorchDevice, dtype: str, budget: float) -> Product:
 
 def _coarse(found: _Search) -> None:
     """Cubes and random boxes, none so large that it eats the budget; always the same ones on the same device."""
-    most = found.rate(found.best) * _LONGEST * found.budget
+    most = found.rate(found.best) * max(_AT_LEAST, _LONGEST * found.budget)
     for shape in _shapes():
         if found.passed > _COARSE:
             return
@@ -102,7 +102,7 @@ def _shapes() -> Iterator[Shape]:
 
 def _fine(found: _Search) -> None:
     """Climb: one dimension at a time, half to double, until nothing near is faster or the time is over."""
-    most = found.rate(found.best) * 2 * _LONGEST * found.budget
+    most = found.rate(found.best) * 2 * max(_AT_LEAST, _LONGEST * found.budget)
     while found.passed < _FINE:
         before = found.best
         for shape in neighbours(before):

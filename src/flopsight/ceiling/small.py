@@ -24,7 +24,7 @@ def quick(device: str = "cpu", formats: tuple[str, ...] = FORMATS) -> Ceilings:
     opened = TorchDevice(device)
     products = [best_product(opened, dtype, _SECONDS) for dtype in formats]
     levels = levels_of(opened)
-    size = 2 * max((level.total for level in levels), default=2**25)
+    size = bandwidth.largest(opened, levels)
     memory: dict[str, float] = {
         each: bandwidth.measure(opened, each, size, levels, 0.15).best for each in bandwidth.DIRECTIONS
     }
