@@ -137,11 +137,10 @@ def test_custom_derivatives():
 
 
 def test_integers_multiply_too():
-    counted = fj.count(
-        lambda a, b: lax.dot(a, b, preferred_element_type=jnp.int32),
-        array(3, 4, dtype="int8"),
-        array(4, 5, dtype="int8"),
-    )
+    def product(a, b):
+        return lax.dot(a, b, preferred_element_type=jnp.int32)
+
+    counted = fj.count(product, array(3, 4, dtype="int8"), array(4, 5, dtype="int8"))
     assert counted.flops == whole(120)
     assert {row.dtype for row in counted.rows} == {"int8"}
 

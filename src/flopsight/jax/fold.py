@@ -23,7 +23,7 @@ _UNARY: Final[dict[str, Callable[[Any], Any]]] = {
     "square": lambda x: x * x, "logistic": lambda x: 1 / (1 + math.exp(-x)) if x > -700 else 0.0,
     "reduce_precision": lambda x: x, "optimization_barrier": lambda x: x, "name": lambda x: x,
 }  # fmt: skip
-_RULED: Final = ("div", "rem", "and", "or", "not", "convert_element_type", "integer_pow")
+_RULED: Final = ("div", "rem", "and", "or", "not", "convert_element_type", "integer_pow", "clamp")
 FOLDABLE: Final = frozenset((*_BINARY, *_UNARY, *_RULED))
 """The elementwise primitives that `fold` knows; `select_n` has rules of its own."""
 
@@ -61,6 +61,8 @@ def _compute(op: str, values: Sequence[Any], params: dict[str, Any]) -> Value | 
         return _convert(values[0], params["new_dtype"])
     if op == "integer_pow":
         return values[0] ** params["y"]  # type: ignore[no-any-return]
+    if op == "clamp":
+        return max(values[0], min(values[1], values[2]))  # type: ignore[no-any-return]
     if op == "not":
         return not values[0] if isinstance(values[0], bool) else ~values[0]
     if op in ("and", "or"):

@@ -25,7 +25,7 @@ MOVE: Final = _names(
     """
     copy transpose rev concatenate pad split slice sort top_k approx_top_k argsort tie_in
     all_gather all_gather_invariant all_gather_reduced all_to_all ragged_all_to_all ppermute pgather collective_permute
-    while_counter random_clone complex conj select_n select_and_gather_add clamp
+    while_counter random_clone complex conj select_n select_and_gather_add
     """
 )
 WRITE: Final = _names("random_bits rng_bit_generator rng_uniform threefry2x32")
@@ -48,7 +48,7 @@ WINDOW: Final = _names(
 )
 POINTWISE: Final = _names(
     """
-    abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clz
+    abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp clz
     convert_element_type cos cosh digamma div eq eq_to erf erf_inv erfc exp exp2 expm1 floor ge ge_to gt gt_to igamma
     igamma_grad_a igammac integer_pow is_finite le le_to lgamma log log1p logistic lt lt_to max min mul ne neg nextafter
     not or polygamma population_count pow random_gamma random_gamma_grad reduce_precision

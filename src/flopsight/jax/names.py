@@ -34,7 +34,7 @@ def path(stack: str) -> str:
     """
     scopes: list[str] = []
     for part in _parts(stack):
-        name = _unwrap(part)
+        name = _unwrap(part).replace("/", ".")
         if name in _NOT_MODULES or "->" in name:
             continue
         scopes.append(name)
