@@ -57,15 +57,15 @@ def count(
 
 
 def _trace(fn: Callable[..., Any], args: Any, kwargs: Any, static_argnums: int | tuple[int, ...]) -> Any:
-    # the name and the arguments are the caller's: whatever tracing raises is about them
+    # shapes that do not fit and values that are no arrays raise these two
     try:
         return jax.make_jaxpr(fn, static_argnums=static_argnums)(*args, **kwargs)
     except (TypeError, ValueError) as error:
         name = getattr(fn, "__name__", type(fn).__name__)
-        first = str(error).strip().split("\n")[0]
+        what = str(error).strip().split("\n")[0].rstrip(".:")
+        hint = " Pass arrays or jax.ShapeDtypeStruct, and name other values in static_argnums."
         raise UsageError(
-            f"{name} cannot be traced with these arguments: {first} Pass arrays or jax.ShapeDtypeStruct, and name "
-            "other values in static_argnums."
+            f"{name} cannot be traced with these arguments: {what}.{hint if isinstance(error, TypeError) else ''}"
         ) from error
 
 
