@@ -18,6 +18,7 @@ BATCH: Final = {"cpu": 0.5e-3}
 """Seconds that one timed batch lasts at least, by device type."""
 _BATCH_ELSEWHERE: Final = 5e-3
 MOST_SAMPLES: Final = 2000
+PATIENCE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,16 @@ class TorchDevice:
         return (time.perf_counter() - start) / calls
 
     def seconds(self, run: Callable[[], object], budget: float, *, least: int = 3) -> Spread:
-        """Seconds per call over at least `least` samples and about `budget` seconds, after a warm-up."""
+        """Seconds per call over about `budget` seconds, after a warm-up.
+
+        `least` samples are taken even if they take longer, but no more once that is `PATIENCE` times the budget.
+        """
         self.once(run)
         calls = max(1, math.ceil(BATCH.get(self.kind, _BATCH_ELSEWHERE) / max(self.once(run), 1e-9)))
-        end, found = time.perf_counter() + budget, list[float]()
-        while len(found) < least or (time.perf_counter() < end and len(found) < MOST_SAMPLES):
+        start, found = time.perf_counter(), list[float]()
+        while not found or len(found) < MOST_SAMPLES:
+            passed = time.perf_counter() - start
+            if found and passed > (PATIENCE * budget if len(found) < least else budget):
+                break
             found.append(self.once(run, calls))
         return Spread(min(found), median(found), max(found), len(found))

@@ -8,7 +8,7 @@ from flopsight.facts import Unknown
 from flopsight.stopwatch import Spread
 
 STEADY = Spread(1e-3, 1.25e-3, 2e-3, 9)
-LEVELS = (Level("L1", 2**15, 1, 2**16), Level("L2", 2**20, 1, 2**21), Level("L3", 2**25, 2, 2**25))
+LEVELS = (Level("L1", 2**15, 2), Level("L2", 2**20, 2), Level("L3", 2**25, 1))
 
 
 def point(direction, size, level, seconds=1e-3):

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from flopsight.ceiling import memory
 from flopsight.ceiling.bandwidth import DIRECTIONS, _again, _buffer, measure, plateaus, sizes
 from flopsight.ceiling.caches import Level, cpu_levels, level_of, members
 from flopsight.stopwatch import TorchDevice
@@ -67,7 +68,7 @@ def test_a_working_set_lies_in_the_smallest_level_that_holds_it(size, threads, l
 
 
 def test_two_threads_on_one_shared_cache_have_half_of_it_each():
-    shared = (Level("L2", 2**20, 2, 2**20),)
+    shared = (Level("L2", 2**20, 1),)
     assert level_of(2**20, 2, shared) == "L2"
     assert level_of(2**20 + 2, 2, shared) == "memory"
 
@@ -94,9 +95,11 @@ def test_caches_are_read_as_the_kernel_writes_them(tmp_path):
         for name, text in zip(("level", "type", "size", "shared_cpu_list"), row, strict=True):
             (folder / name).write_text(text + "\n")
     found = cpu_levels(tmp_path, processors=128)
-    assert [(level.name, level.bytes, level.shared, level.total) for level in found] == [
-        ("L1", 48 * 2**10, 2, 64 * 48 * 2**10), ("L2", 2**21, 2, 64 * 2**21), ("L3", 105 * 2**20, 64, 2 * 105 * 2**20),
-    ]  # fmt: skip
+    # 128 processors: 64 pairs share L1 and L2, two halves an L3
+    assert found == (Level("L1", 48 * 2**10, 64), Level("L2", 2**21, 64), Level("L3", 105 * 2**20, 2))
+    assert found[2].total == 210 * 2**20
+    # 64 threads on 64 pairs have an L1 each
+    assert level_of(64 * 48 * 2**10, 64, found) == "L1"
     (tmp_path / "index2" / "size").write_text("plenty")
     assert [level.name for level in cpu_levels(tmp_path, processors=128)] == ["L1", "L3"]
     assert cpu_levels(tmp_path / "nowhere") == ()
@@ -104,3 +107,13 @@ def test_caches_are_read_as_the_kernel_writes_them(tmp_path):
 
 def test_members_of_a_kernels_list():
     assert [members(text) for text in ("0", "0-3", "0-3,8,10-11")] == [1, 4, 7]
+
+
+def test_memory_that_can_be_had_is_what_the_kernel_would_give_up(tmp_path):
+    info = tmp_path / "meminfo"
+    info.write_text("MemTotal: 1000 kB\nMemFree: 10 kB\nMemAvailable: 700 kB\n")
+    assert memory._reclaimable(info) == 700 * 1024
+    info.write_text("MemTotal: 1000 kB\n")
+    assert memory._reclaimable(info) is None
+    assert memory._reclaimable(tmp_path / "none") is None
+    assert 0 < memory.available(TorchDevice("cpu")) <= memory.memory_bytes()

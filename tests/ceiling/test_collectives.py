@@ -9,10 +9,11 @@ import time
 
 import pytest
 
+from flopsight.ceiling import collectives
 from flopsight.ceiling.collectives import KINDS, Collective, bus_factor, sizes
 from flopsight.ceiling.world import World, world
 from flopsight.errors import UsageError
-from flopsight.stopwatch import Spread
+from flopsight.stopwatch import Spread, TorchDevice
 
 
 def test_bus_bandwidth_is_that_of_nccl_tests():
@@ -116,3 +117,19 @@ def test_a_rank_that_dies_is_an_error_of_the_others(home):
     second.communicate(timeout=60)
     assert out.startswith("MissingCapability")
     assert "\n" not in out.strip()
+
+
+def test_a_call_takes_as_long_as_the_slowest_rank(monkeypatch):
+    torch = pytest.importorskip("torch")
+
+    class Others:
+        """Another rank that took 3, 1 and 5 seconds."""
+
+        ReduceOp = torch.distributed.ReduceOp
+
+        def all_reduce(self, mine, op):
+            assert op == torch.distributed.ReduceOp.MAX
+            mine.copy_(torch.maximum(mine, torch.tensor([3.0, 1.0, 5.0])))
+
+    group = collectives._Group(TorchDevice("cpu"), Others(), 2, 1.0)
+    assert group._slowest([2.0, 4.0, 5.0]) == [3.0, 4.0, 5.0]

@@ -1,6 +1,7 @@
 """Timing: what a spread says, and devices that torch cannot use."""
 
 import sys
+import time
 
 import pytest
 
@@ -34,3 +35,11 @@ def test_without_torch_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingCapability, match=r"pip install 'flopsight\[torch\]'"):
         TorchDevice("cpu")
+
+
+def test_a_slow_call_is_not_repeated_for_ever():
+    pytest.importorskip("torch")
+    calls = []
+    found = TorchDevice("cpu").seconds(lambda: (calls.append(1), time.sleep(0.05)), budget=0.001, least=100)
+    assert 1 <= found.samples < 5
+    assert found.best >= 0.05

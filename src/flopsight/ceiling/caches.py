@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +18,16 @@ _UNITS: Final = {"K": 2**10, "M": 2**20, "G": 2**30}
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One cache level: bytes of one instance, how many processors share it, and bytes of all instances together."""
+    """One cache level: bytes of one instance, and how many instances there are."""
 
     name: str
     bytes: int
-    shared: int
-    total: int
+    instances: int
+
+    @property
+    def total(self) -> int:
+        """Bytes of all instances together."""
+        return self.bytes * self.instances
 
 
 def levels_of(device: TorchDevice) -> tuple[Level, ...]:
@@ -32,7 +37,7 @@ def levels_of(device: TorchDevice) -> tuple[Level, ...]:
     if not device.cuda:
         return ()
     size = int(_properties(device).L2_cache_size)
-    return (Level("L2", size, 1, size),) if size else ()
+    return (Level("L2", size, 1),) if size else ()
 
 
 def _properties(device: TorchDevice) -> Any:
@@ -57,7 +62,7 @@ def _level(index: Path, processors: int) -> Level | None:
         nbytes = int(size[:-1]) * _UNITS[size[-1]]
     except (OSError, ValueError, KeyError, IndexError):
         return None
-    return Level(f"L{number}", nbytes, sharers, nbytes * max(1, processors // sharers))
+    return Level(f"L{number}", nbytes, max(1, processors // sharers))
 
 
 def members(ranges: str) -> int:
@@ -71,9 +76,9 @@ def members(ranges: str) -> int:
 
 
 def level_of(size: int, threads: int, levels: Sequence[Level]) -> str:
-    """The smallest level that holds a working set divided among so many threads, each with a part of its own."""
-    each = size / max(1, threads)
+    """The smallest level that holds a working set divided among so many threads, spread over the level's instances."""
     for level in levels:
-        if each * min(max(1, threads), level.shared) <= level.bytes:
+        sharing = math.ceil(threads / level.instances)
+        if size / threads * sharing <= level.bytes:
             return level.name
     return MEMORY

@@ -150,8 +150,8 @@ def _nvml(nvml: Any, device: TorchDevice) -> Source | Unknown:
     """The device by its UUID: CUDA_VISIBLE_DEVICES may number devices otherwise than NVML."""
     try:
         nvml.nvmlInit()
-        uuid = f"GPU-{device.torch.cuda.get_device_properties(device.device).uuid}"
-        return Nvml(nvml, nvml.nvmlDeviceGetHandleByUUID(uuid))
+        uuid = str(device.torch.cuda.get_device_properties(device.device).uuid)
+        return Nvml(nvml, nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid.removeprefix('GPU-')}"))
     except nvml.NVMLError as error:
         return Unknown(f"the clock is not readable here: NVML answers {str(error)!r}")
 

@@ -15,8 +15,9 @@ from flopsight.ceiling.clocks import Clock, Watch, source_of
 from flopsight.ceiling.memory import available
 from flopsight.ceiling.products import FAILURES, FORMATS, precision, product
 from flopsight.ceiling.search import again, best_product, flops
-from flopsight.ceiling.values import Bandwidth, Ceilings, Direction, Launch, Product, Shape
+from flopsight.ceiling.values import Bandwidth, Direction, Launch, Product, Shape
 from flopsight.facts import Unknown
+from flopsight.hardware.detect import cpu_here
 from flopsight.stopwatch import TorchDevice, torch_module
 
 Progress = Callable[[int, int], None]
@@ -75,15 +76,6 @@ class Found:
     def drifted(self) -> float:
         """(fastest - slowest) / median of the same product over the run."""
         return (max(self.drift) - min(self.drift)) / median(self.drift) if self.drift else 0.0
-
-    def ceilings(self) -> Ceilings:
-        """The few numbers that others divide by."""
-        memory: dict[str, float] = {d: point.best for (level, d), point in self.plateaus.items() if level == "memory"}
-        return Ceilings(
-            device=self.device, name=self.name, peaks={p.dtype: p.best for p in self.products if p.time},
-            memory=memory, launch=self.launch.eager.median, threads=self.threads, torch=self.torch,
-            date=self.date,
-        )  # fmt: skip
 
 
 class _Run:
@@ -172,7 +164,7 @@ def measure(
         launched, products = run.launch(), run.again(products)
         end = run.drift()
     return Found(
-        device=device, name=opened.name, threads=threads_of(opened), cores=os.cpu_count() or 1, products=products,
+        device=device, name=opened.name, threads=threads_of(opened), cores=cores_here(), products=products,
         points=points, levels=run.levels, launch=launched, drift=(*start, *middle, *end), clock=watch.clock(),
         neighbours=neighbours.shares(before, neighbours.ticks()), torch=str(opened.torch.__version__),
         date=datetime.now(UTC).strftime("%Y-%m-%d"), quick=quick,
@@ -185,6 +177,11 @@ def device_of(asked: str) -> str:
         return asked
     torch = torch_module()
     return f"{torch.accelerator.current_accelerator().type}:0" if torch.accelerator.is_available() else "cpu"
+
+
+def cores_here() -> int:
+    """Cores of this machine, of which torch uses one thread each; its processors where the system names no cores."""
+    return int(cpu_here().read.get("cores") or os.cpu_count() or 1)
 
 
 def threads_of(device: TorchDevice) -> int:

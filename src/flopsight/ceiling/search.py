@@ -18,7 +18,7 @@ from flopsight.stopwatch import Spread, TorchDevice
 DIMENSIONS: Final = (256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384)
 GRAIN: Final = 64
 """Every dimension is a multiple of it: kernels of 8-bit formats need 16, tiles like more."""
-_PROBE: Final[dict[str, Shape]] = {"cpu": (512, 512, 512)}
+_PROBE: Final[dict[str, Shape]] = {"cpu": (256, 256, 256)}
 _PROBE_ELSEWHERE: Final[Shape] = (2048, 2048, 2048)
 _LONGEST, _AT_LEAST = 0.006, 0.012
 """The longest that one product of the coarse search may take: a share of the budget, and that many seconds anyway."""

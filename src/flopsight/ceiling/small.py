@@ -7,6 +7,7 @@ from typing import Final
 
 from flopsight.ceiling import bandwidth, launch
 from flopsight.ceiling.caches import levels_of
+from flopsight.ceiling.memory import available
 from flopsight.ceiling.search import best_product
 from flopsight.ceiling.values import Ceilings
 from flopsight.stopwatch import TorchDevice
@@ -24,7 +25,7 @@ def quick(device: str = "cpu", formats: tuple[str, ...] = FORMATS) -> Ceilings:
     opened = TorchDevice(device)
     products = [best_product(opened, dtype, _SECONDS) for dtype in formats]
     levels = levels_of(opened)
-    size = bandwidth.largest(opened, levels)
+    size = bandwidth.sizes(opened, levels, available(opened))[-1]
     memory: dict[str, float] = {
         each: bandwidth.measure(opened, each, size, levels, 0.15).best for each in bandwidth.DIRECTIONS
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from flopsight.ceiling.bandwidth import DIRECTIONS
+from flopsight.ceiling.caches import MEMORY
 from flopsight.ceiling.clocks import Clock
 from flopsight.ceiling.collectives import Collective, Exchange
 from flopsight.ceiling.record import chip_of
@@ -52,7 +53,7 @@ def build(found: Found) -> CeilingResult:
         levels=_levels(found), bandwidth=_bandwidth(found), launch=_launch(found), clock=_clock(found.clock),
         drift=found.drifted if found.drift else None, steal=shares.steal if shares else None,
         others=shares.others if shares else None, warnings=list(_warnings(found, products)),
-        next=_next(found, known),
+        notes=list(_notes(found, chip)), next=_next(found, known),
     )  # fmt: skip
 
 
@@ -189,6 +190,14 @@ def _warnings(found: Found, products: list[ProductRow]) -> Iterator[str]:
             yield f"{p.dtype} is {p.of_clock:.0%} of units x rate x highest clock, so one of these is not as recorded"
     if not isinstance(found.clock, Unknown) and found.clock.held:
         yield f"the device was held back: {', '.join(found.clock.held)}"
+
+
+def _notes(found: Found, chip: Chip | Unknown) -> Iterator[str]:
+    """What is missing from the answer, and why."""
+    if isinstance(chip, Unknown) and found.device.partition(":")[0] != "cpu":
+        yield f"No data sheet beside it: {chip.why}."
+    if not any(point.level == MEMORY for point in found.points):
+        yield "The main memory was not reached: too little of it is free for a working set beyond the caches."
 
 
 def _next(found: Found, chip: Chip | None) -> str:
