@@ -7,6 +7,7 @@ import pytest
 
 import flopsight.jax as fj
 from flopsight.counted import Flops
+from flopsight.jax.band import Band, band_of
 from tests.jax.shapes import array
 
 B, S, H, E = 2, 16, 4, 8
@@ -173,3 +174,53 @@ def test_masks_in_a_scan_over_layers():
 
     assert fj.count(model, QKV).flops.required == 5 * forward(CAUSAL)
     assert fj.count(jax.value_and_grad(model), QKV).flops.required == 15 * forward(CAUSAL)
+
+
+def test_sharding_constraints_and_barriers_hide_no_mask():
+    mesh = jax.sharding.AbstractMesh((1,), ("d",))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+
+    def attention(q, k, v):
+        i = jnp.arange(S)
+        s = jax.lax.with_sharding_constraint(scores(q, k), everywhere)
+        s, v = jax.lax.optimization_barrier((s, v))
+        return mix(jnp.where(i[:, None] >= i[None, :], s, -1e9), v)
+
+    assert fj.count(attention, *QKV).flops.required == forward(CAUSAL)
+
+
+def test_a_causal_mask_with_padding_is_causal_and_said():
+    def attention(q, k, v, lengths):
+        i = jnp.arange(S)
+        mask = (i[:, None] >= i[None, :]) & (i[None, :] < lengths[:, None, None, None])
+        return mix(jnp.where(mask, scores(q, k), -1e9), v)
+
+    counted = fj.count(attention, *QKV, array(B, dtype="int32"))
+    assert counted.flops.required == forward(CAUSAL)
+    assert counted.notes
+
+
+def test_a_shift_that_is_no_mask_makes_nothing_void():
+    def product(a, b):
+        shifted = (a - 1e5) + 1e5
+        return jnp.where(jnp.tril(jnp.ones((S, S), bool)), shifted, 1.0) @ b
+
+    assert fj.count(product, array(S, S), array(S, S)).flops.required == 2 * S**3
+
+
+@pytest.mark.parametrize("low", [None, -3, 0, 2])
+@pytest.mark.parametrize("high", [None, -2, 0, 4])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (4, 9), (9, 4), (6, 6)])
+def test_the_area_of_a_band(low, high, rows, columns):
+    i, j = np.indices((rows, columns))
+    inside = (i - j >= (-99 if low is None else low)) & (i - j <= (99 if high is None else high))
+    assert max(0, Band(0, 1, low, high).area(rows, columns)) == inside.sum()
+    found = band_of(inside[None])
+    if found is not None:
+        assert found.area(rows, columns) == inside.sum()
+
+
+def test_no_band_is_found_where_there_is_none():
+    mask = np.tril(np.ones((6, 6), bool))
+    mask[4, 2] = False
+    assert band_of(mask) is None

@@ -67,6 +67,19 @@ def test_what_cannot_be_traced_is_said():
     assert fj.count(lambda x, how: x @ x.T, X, "a", static_argnums=-1).flops.required == square
 
 
+def test_trips_are_rounds():
+    with pytest.raises(UsageError, match="trips"):
+        fj.count(lambda x: x, X, trips=-1)
+    with pytest.raises(UsageError, match="trips"):
+        fj.count(lambda x: x, X, trips={"decode": -2})
+
+
+def test_weights_that_are_there_are_not_read():
+    w = jnp.ones((8, 8)) * jnp.arange(8.0)
+    counted = fj.count(lambda x, w: x @ jnp.where(w > 3, w, 0.0), X, w)
+    assert counted.flops.required == ONE
+
+
 def test_keyword_arguments_and_trees():
     counted = fj.count(lambda tree, *, w: tree["a"][0] @ w, {"a": (X, None)}, w=W)
     assert counted.flops.required == ONE

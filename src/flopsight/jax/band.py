@@ -71,13 +71,14 @@ def band_of(mask: np.ndarray) -> Band | None:
     if len(long) != 2:
         return None
     flat = mask.reshape([mask.shape[d] for d in long])
-    i, j = np.nonzero(flat)
+    rows, columns = flat.shape
+    (i,) = np.nonzero(flat.any(axis=1))
     if not len(i):
         return None
-    low, high = int((i - j).min()), int((i - j).max())
-    rows, columns = flat.shape
+    first, last = flat.argmax(axis=1)[i], columns - 1 - flat[:, ::-1].argmax(axis=1)[i]
+    low, high = int((i - last).min()), int((i - first).max())
     band = Band(long[0], long[1], None if low == 1 - columns else low, None if high == rows - 1 else high)
-    return band if band.area(rows, columns) == len(i) else None
+    return band if band.area(rows, columns) == np.count_nonzero(flat) else None
 
 
 def _at_most(limit: int | None, rows: int, columns: int) -> int:

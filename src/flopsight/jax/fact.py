@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import jax
 import numpy as np
 
 from flopsight.jax.band import Band, band_of
@@ -12,6 +13,8 @@ from flopsight.jax.band import Band, band_of
 Value = float | int | bool
 READABLE: Final = 1 << 26
 """Constants with more elements than this are not looked into."""
+COPIED: Final = 1 << 20
+"""Nor numbers on a device with more than this, which would be copied from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,42 +85,47 @@ def join(a: Fact, b: Fact) -> Fact:
 
 
 def read(value: Any) -> Fact:
-    """A fact about a constant of the program: a scalar, an array of one value, or a mask that is a band."""
+    """A fact about a constant of the program: a scalar, an array of one value, positions, or a mask that is a band."""
     if isinstance(value, (bool, int, float)):
         return constant(_plain(value))
-    if not isinstance(value, np.generic) and not _looks_readable(value):
-        return UNKNOWN
-    array = np.asarray(value)
-    if array.dtype.kind not in "biuf" and array.dtype.name not in ("bfloat16", "float16"):
-        return UNKNOWN
-    return _read_array(array)
+    return _read_array(np.asarray(value)) if isinstance(value, np.generic) or _readable(value) else UNKNOWN
 
 
-def _looks_readable(value: Any) -> bool:
-    # one number, or a matrix that may be a mask: nothing else is fetched from a device
-    shape = getattr(value, "shape", None)
-    if shape is None or not all(isinstance(size, int) for size in shape):
+def _readable(value: Any) -> bool:
+    """One number, positions, or a matrix that may be a mask; weights stay where they are, nothing else is copied."""
+    if isinstance(value, jax.Array):
+        if value.is_deleted() or not value.is_fully_addressable:
+            return False
+        largest = READABLE if value.dtype == bool else COPIED
+    elif isinstance(value, np.ndarray):
+        largest = READABLE
+    else:
         return False
-    long = sum(size > 1 for size in shape)
+    long = sum(size > 1 for size in value.shape)
     kinds = {0: "biufV", 1: "i", 2: "bfV"}.get(long, "")
-    return 0 < value.size <= READABLE and getattr(value.dtype, "kind", "?") in kinds
+    return 0 < value.size <= largest and getattr(value.dtype, "kind", "?") in kinds
 
 
 def _read_array(array: np.ndarray) -> Fact:
-    if array.size == 0:
+    if array.dtype.kind not in "biuf" and array.dtype.name not in ("bfloat16", "float16"):
         return UNKNOWN
-    corner = array.reshape(-1)[0]
     if array.size == 1:
-        return constant(_plain(corner.item()))
+        return constant(_plain(array.reshape(-1)[0].item()))
     if array.dtype.kind == "i" and max(array.shape) == array.size:
         return _read_index(array)
-    at = array == corner
-    if at.all():
-        return constant(_plain(corner.item()))
+    return _read_mask(array)
+
+
+def _read_mask(array: np.ndarray) -> Fact:
+    flat = array.reshape(-1)
+    if len(set(flat[:: max(1, array.size // 64)].tolist())) > 2:
+        return UNKNOWN  # a look at a few elements tells weights from masks
+    at = array == flat[0]
     rest = array[~at]
-    if not (rest == rest[0]).all():
-        return UNKNOWN
-    return _two_values(at, _plain(corner.item()), _plain(rest[0].item()))
+    here = _plain(flat[0].item())
+    if not rest.size:
+        return constant(here)
+    return _two_values(at, here, _plain(rest[0].item())) if (rest == rest[0]).all() else UNKNOWN
 
 
 def _read_index(array: np.ndarray) -> Fact:

@@ -11,6 +11,8 @@ from flopsight.jax.fold import FOLDABLE, fold
 
 _COMPARE: Final = frozenset({"ge", "gt", "le", "lt", "eq"})
 _MIRROR: Final = {"ge": "le", "gt": "lt", "le": "ge", "lt": "gt", "eq": "eq"}
+_SETTLED: Final = frozenset({"mul", "and", "or", "div", "rem"})
+"""What one known operand can settle everywhere; a large negative one settles a sum only where it is a mask's."""
 _IDEMPOTENT: Final = frozenset({"reduce_max", "reduce_min", "reduce_and", "reduce_or"})
 
 
@@ -36,7 +38,10 @@ def elementwise(eqn: Any, facts: Sequence[Fact]) -> Fact:
     if len(bands) > 1:
         return UNKNOWN
     band = next(iter(bands), None)
-    inside = fold(op, [fact.inside for fact in facts], params)
+    values = [fact.inside for fact in facts]
+    if band is None and None in values and op not in _SETTLED:
+        return UNKNOWN
+    inside = fold(op, values, params)
     return banded(band, inside, inside if band is None else fold(op, [fact.outside for fact in facts], params))
 
 

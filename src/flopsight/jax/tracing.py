@@ -41,10 +41,13 @@ def count(
     out. Multiply-adds that a causal or windowed mask makes void are not required, where the mask can be read from the
     program. What jax.checkpoint runs again is executed, not required.
 
-    Raises UsageError where the function cannot be traced with these arguments or a shape is not a number.
+    Raises UsageError where the function cannot be traced with these arguments, a shape is not a number, or an option
+    is none of those above.
     """
     if branches not in ("max", "mean"):
         raise UsageError(f"branches is 'max' or 'mean'; got {branches!r}.")
+    if any(rounds < 0 for rounds in (trips.values() if isinstance(trips, Mapping) else (trips or 0,))):
+        raise UsageError(f"trips are rounds of a loop, 0 or more; got {trips!r}.")
     jaxpr = _trace(fn, args, kwargs, static_argnums)
     _refuse_symbols(jaxpr)
     walking = Walking(Choices(trips, branches))

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from flopsight.counted import Bytes
-from flopsight.dtypes import dtype as find_dtype
-from flopsight.errors import UsageError
+from flopsight.jax.formats import format_of, word
 from flopsight.jax.kinds import Kind
 
 Stored = Mapping[Any, int]
@@ -90,20 +89,12 @@ def nbytes(aval: Any) -> int:
     shape = getattr(aval, "shape", None)
     if shape is None:
         return 0
-    return (int(prod(shape)) * _bits(aval.dtype) + 7) // 8
-
-
-def _bits(dtype: Any) -> int:
-    name = str(dtype)
-    if name in ("int4", "uint4", "float4_e2m1fn"):
-        return 4
-    return 2 if name in ("int2", "uint2") else 8 * int(dtype.itemsize)
+    return (int(prod(shape)) * format_of(aval.dtype).bits + 7) // 8
 
 
 def _floats(var: Any) -> int:
     dtype = getattr(var.aval, "dtype", None)
-    floating = dtype is not None and (str(dtype).startswith(("float", "bfloat", "complex")))
-    return int(prod(var.aval.shape)) if floating else 0
+    return int(prod(var.aval.shape)) if dtype is not None and format_of(dtype).floating else 0
 
 
 def _is_literal(var: Any) -> bool:
@@ -115,18 +106,7 @@ def dtype_of(eqn: Any) -> str:
     algorithm = getattr(eqn.params.get("precision"), "name", "")
     if algorithm.count("_") == 2:
         return word(algorithm.split("_")[0].lower())  # "BF16_BF16_F32": formats of the operands, of the sum
-    variables = [var for var in (*eqn.invars, *eqn.outvars) if getattr(var.aval, "dtype", None) is not None]
-    return word(str(variables[0].aval.dtype)) if variables else ""
-
-
-def word(name: str) -> str:
-    """Our word for a JAX number format: "bf16"; its own where we have none (bool, complex64, keys)."""
-    if name not in _WORDS:
-        try:
-            _WORDS[name] = find_dtype(name).name
-        except UsageError:
-            _WORDS[name] = name
-    return _WORDS[name]
-
-
-_WORDS: dict[str, str] = {}
+    for var in (*eqn.invars, *eqn.outvars):
+        if getattr(var.aval, "dtype", None) is not None:
+            return format_of(var.aval.dtype).word
+    return ""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from flopsight.jax.bodies.body import Body, Branches, Choices, Walk
 from flopsight.jax.bodies.branch import branch
-from flopsight.jax.bodies.call import Call, pmap, shard_map
+from flopsight.jax.bodies.call import Call, Same, pmap, shard_map
 from flopsight.jax.bodies.loop import while_loop
 from flopsight.jax.bodies.scan import scan
 
@@ -30,6 +30,9 @@ OPAQUE: Final = {
 _BODIES: Final[dict[str, Callable[[Any], Body]]] = {
     "scan": scan, "while": while_loop, "cond": branch, "shard_map": shard_map, "xla_pmap": pmap,
 }  # fmt: skip
+_SAME: Final = frozenset(
+    {"optimization_barrier", "sharding_constraint", "pvary", "pcast", "pbroadcast", "reshard", "mesh_cast", "name"}
+)
 _JAXPRS: Final = frozenset({"Jaxpr", "ClosedJaxpr"})
 
 
@@ -40,6 +43,8 @@ def body_of(eqn: Any) -> Body | None:
         return _BODIES[name](eqn)
     if name in OPAQUE:
         return None
+    if name in _SAME and len(eqn.invars) == len(eqn.outvars):
+        return Same()
     inside = [value for value in eqn.params.values() if type(value).__name__ in _JAXPRS]
     if len(inside) != 1:
         return None

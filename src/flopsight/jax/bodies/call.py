@@ -34,6 +34,26 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Same:
+    """A primitive that gives its operands back: barriers, sharding constraints."""
+
+    def learn(self, walk: Walk, facts: Sequence[Fact]) -> tuple[Fact, ...]:
+        """As they came."""
+        del walk
+        return tuple(facts)
+
+    def needs(self, walk: Walk, facts: Sequence[Fact], wanted: Sequence[Need]) -> tuple[Need, ...]:
+        """As they are wanted."""
+        del walk, facts
+        return tuple(wanted)
+
+    def work(self, walk: Walk, facts: Sequence[Fact], wanted: Sequence[Need], path: str) -> list[tuple[Tally, int]]:
+        """None."""
+        del walk, facts, wanted, path
+        return []
+
+
+@dataclass(frozen=True, slots=True)
 class PerDevice:
     """A jaxpr that each of `devices` runs on its own part: shard_map, pmap."""
 
