@@ -4,7 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 
-.PHONY: help run test lint bench calibrate fuzz accuracy docs clean
+PEERS  := $(VENV)/peers-counters
+
+.PHONY: help run test lint bench peers calibrate fuzz accuracy docs clean
 help:            ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/\t/' | expand -t 12
 
@@ -37,6 +39,18 @@ lint: $(VENV)/dev            ## format, style, types, layers
 bench: $(VENV)/dev            ## speed of counts and predictions, as ratios against a baseline in the same run
 	$(PIP) install --no-deps --target $(VENV)/peers llm-analysis==0.2.2 fire termcolor
 	$(BIN)/python tools/bench.py
+
+# a folder of its own: none of these may decide what the tests run with; thop and ultralytics-thop share a name
+$(PEERS): Makefile
+	rm -rf $@
+	DS_BUILD_OPS=0 $(PIP) install --no-deps --target $@ fvcore==0.1.5.post20221221 iopath==0.1.10 yacs==0.1.8 \
+		tabulate==0.10.0 termcolor==3.3.0 portalocker==4.4.2 deepspeed==0.19.8 hjson==3.1.0 msgpack==1.2.4 \
+		py-cpuinfo==9.0.0 ninja==1.13.2 einops==0.8.2 psutil==7.2.2 pydantic==2.14.3 pydantic-core==2.50.4 \
+		typing-inspection==0.4.5 annotated-types==0.8.0 accelerate==1.15.0 calflops==0.3.2 ptflops==0.7.5 \
+		thop==0.1.1.post2209072238 torchinfo==1.8.0 torchprofile==0.1.0
+
+peers: $(VENV)/dev $(PEERS)            ## other counters beside ours on the zoo; writes docs/concepts/counting-peers.md
+	$(BIN)/python -m tools.peers $(PEERS)
 
 calibrate: $(VENV)/dev            ## fit the kernels' coefficients anew from published measurements (a dev extra)
 	$(PIP) install -c constraints.txt -e '.[calibrate]'

@@ -1,0 +1,1 @@
+"""Counters of other projects beside ours, on the same models in one run."""
