@@ -18,7 +18,8 @@ except ImportError as error:
         "Counting a PyTorch program needs torch, which is not installed; pip install 'flopsight[torch]'."
     ) from error
 
+from flopsight.torch.abstract import count_abstract
 from flopsight.torch.counting import Counting, counting
 from flopsight.torch.registry import register
 
-__all__ = ["Counting", "counting", "register"]
+__all__ = ["Counting", "count_abstract", "counting", "register"]

@@ -62,12 +62,25 @@ def tensors(values: Iterable[Any]) -> Iterator[torch.Tensor]:
 
 
 def nbytes(tensor: torch.Tensor) -> int:
-    """Bytes of a tensor's distinct elements: a broadcast dimension (stride 0) is stored once."""
+    """Bytes of a tensor's distinct elements: a broadcast dimension (stride 0) is stored once, a sparse one as stored."""
+    if tensor.layout is torch._mkldnn:
+        return int(tensor.numel() * tensor.element_size())
     if tensor.layout is not torch.strided:
-        return 0
+        return sum(nbytes(part) for part in _stored(tensor))
     count = int(tensor.numel())
-    if count and 0 in tensor.stride():
+    if not tensor.is_nested and count and 0 in tensor.stride():
         for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
             if stride == 0 and size > 1:
                 count //= size
     return count * int(tensor.element_size())
+
+
+def _stored(tensor: torch.Tensor) -> Sequence[torch.Tensor]:
+    """The plain tensors that a sparse one consists of; none of a layout that hides them."""
+    if tensor.layout is torch.sparse_coo:
+        return tensor._indices(), tensor._values()
+    if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
+        return tensor.crow_indices(), tensor.col_indices(), tensor.values()
+    if tensor.layout in (torch.sparse_csc, torch.sparse_bsc):
+        return tensor.ccol_indices(), tensor.row_indices(), tensor.values()
+    return ()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from flopsight.counted import Amount, Bytes, Counted, Flops, Row, Uncounted
+from flopsight.torch import higher_order, kernels
 from flopsight.torch.mode import CountingMode
 from flopsight.torch.passes import Passes
 
@@ -84,7 +85,14 @@ def counting(model: torch.nn.Module | None = None) -> Iterator[Counting]:
     Compiled functions and modules run eagerly inside, and are compiled as usual when they are called afterwards.
     Values, gradients and random numbers are those of the same program outside.
     """
-    passes = Passes(model)
-    mode = CountingMode(passes)
-    with torch.compiler.set_stance("force_eager"), passes, mode:
+    with watching(CountingMode(Passes(model))) as counted:
+        yield counted
+
+
+@contextmanager
+def watching(mode: CountingMode) -> Iterator[Counting]:
+    """Everything that counting needs around a given mode."""
+    with (
+        torch.compiler.set_stance("force_eager"), mode.passes, higher_order.plainly(), kernels.watched(mode), mode,
+    ):  # fmt: skip
         yield Counting(mode)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import torch
+from torch._ops import HigherOrderOperator
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
 
 from flopsight.cost import Engine
 from flopsight.counted import Amount, Bytes, Counted, During, Flops, Row, Uncounted
+from flopsight.torch import higher_order
 from flopsight.torch.call import Call, tensors
 from flopsight.torch.passes import Passes
 from flopsight.torch.plan import OpPlan, plan_of
-from flopsight.torch.registry import Uncountable
+from flopsight.torch.registry import Answer, Assumed, Uncountable
 from flopsight.torch.traffic import read_bytes, written_bytes
 
 PLAIN: Final = frozenset({torch.Tensor, torch.nn.Parameter, torch.nn.Buffer, FakeTensor})
@@ -38,6 +42,12 @@ class CountingMode(TorchDispatchMode):
         self.notes: dict[str, None] = {}
         self._plans: dict[int, OpPlan] = {}
         self._known: dict[Any, bool] = {}
+        self.real: Callable[[Any], Any] | None = None
+        """What gives an abstract tensor's values to formulas, if anything does."""
+        self.launches = 0
+        """Triton kernels launched, `inside` how many unknown ops deep, and whether launches are `deaf`ened."""
+        self.inside = 0
+        self.deaf = 0
 
     def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the op, then add its work up."""
@@ -45,17 +55,60 @@ class CountingMode(TorchDispatchMode):
             return NotImplemented  # a subclass (DTensor, quantized) unpacks itself; its plain ops come back here
         plan = self._plans.get(id(op))  # an OpOverload hashes in Python; it lives as long as the process
         if plan is None:
+            if isinstance(op, HigherOrderOperator):
+                return higher_order.run(self, op, args, kwargs or {})
             plan = self._plans[id(op)] = plan_of(op)
         do = plan.do
         if do == "open":
             with self:
                 return op.decompose(*args, **(kwargs or {}))
+        if do == "strange":
+            return self._strange(op, plan, args, kwargs or {})
         out = op(*args, **kwargs) if kwargs else op(*args)
         if do == "elements":
             self._add_elements(plan, args, kwargs, out)
         elif do == "formula":
-            self._add_product(op, plan, args, kwargs or {}, out)
+            self.add_product(op, plan, args, kwargs or {}, out)
         return out
+
+    def _strange(self, op: Any, plan: OpPlan, args: Any, kwargs: Any) -> Any:
+        """A custom op without formula: where it launches Triton kernels, they are its work."""
+        before = self.launches
+        self.inside += 1
+        try:
+            out = op(*args, **kwargs)
+        finally:
+            self.inside -= 1
+        if self.launches == before:
+            self._add_elements(plan, args, kwargs, out)
+        return out
+
+    def count(self, op: Any, args: Any, kwargs: Any, out: Any) -> None:
+        """Add the work of an op up that ran elsewhere."""
+        plan = self._plans.setdefault(id(op), plan_of(op))
+        if plan.do == "formula":
+            self.add_product(op, plan, args, kwargs, out)
+        elif plan.do in ("elements", "strange"):
+            self._add_elements(plan, args, kwargs, out)
+
+    def trial(self) -> CountingMode:
+        """A counter of its own for a program that may not count, or not once."""
+        other = CountingMode(self.passes)
+        other._plans = self._plans
+        return other
+
+    def weight(self) -> tuple[int, int]:
+        """FLOPs executed and vector FLOPs, to tell the larger of two."""
+        return sum(row[3] for row in self.rows.values()), sum(row[4] for row in self.rows.values())
+
+    def absorb(self, other: CountingMode) -> None:
+        """Add what another counted."""
+        for key, sums in other.rows.items():
+            mine = self.rows.get(key, [0] * len(sums))
+            self.rows[key] = [a + b for a, b in zip(mine, sums, strict=True)]
+        for missed, calls in other.missing.items():
+            self.missing[missed] = self.missing.get(missed, 0) + calls
+        self.notes |= other.notes
 
     def _plain(self, types: Any) -> bool:
         self._known[types] = PLAIN.issuperset(types)
@@ -80,19 +133,27 @@ class CountingMode(TorchDispatchMode):
         if plan.missing:
             self.miss(plan.name, module, plan.missing)
 
-    def _add_product(self, op: Any, plan: OpPlan, args: Any, kwargs: Any, out: Any) -> None:
+    def add_product(self, op: Any, plan: OpPlan, args: Any, kwargs: Any, out: Any) -> None:
         """Work that is run again or that optimizes is executed, not required."""
         row, module, during = self._row(plan, args, out)
-        flops, moved = _asked(plan, Call(op, args, kwargs, out))
-        if isinstance(flops, Uncountable):
-            self.miss(plan.name, module, flops.why)
-            flops = NOTHING
+        known = (args, kwargs) if self.real is None else tree_map(self.real, (args, kwargs))
+        flops, moved = _asked(plan, Call(op, known[0], known[1], out))
+        if flops.__class__ is not Flops:
+            flops = self._said(plan, module, flops)
         if during in ("forward", "backward"):
             row[1] += flops.required
             row[2] += flops.full_square
         row[3] += flops.executed
         row[5] += read_bytes(args, kwargs) if moved is None else moved.reads
         row[6] += written_bytes(out) if moved is None else moved.writes
+
+    def _said(self, plan: OpPlan, module: str, answer: Any) -> Flops:
+        """The FLOPs of an answer that says more."""
+        if isinstance(answer, Assumed):
+            self.note(answer.note)
+            return answer.flops
+        self.miss(plan.name, module, answer.why)
+        return NOTHING
 
     def miss(self, op: str, module: str, why: str) -> None:
         """Say that an op's FLOPs are missing."""
@@ -109,7 +170,7 @@ class CountingMode(TorchDispatchMode):
         return Counted(tuple(_as_row(*item) for item in self.rows.items()), tuple(missing), tuple(self.notes))
 
 
-def _asked(plan: OpPlan, call: Call) -> tuple[Flops | Uncountable, Bytes | None]:
+def _asked(plan: OpPlan, call: Call) -> tuple[Answer, Bytes | None]:
     """The formula's answer; one that fails must not fail the program that is counted."""
     assert plan.formula is not None
     try:

@@ -12,10 +12,11 @@ from flopsight.counted import Bytes, Flops
 from flopsight.torch import formulas  # noqa: F401 - fills the table
 from flopsight.torch.call import Call
 from flopsight.torch.kinds import Kind, kind_of
-from flopsight.torch.registry import CUSTOM, FORMULAS, Custom, Uncountable, as_flops
+from flopsight.torch.registry import CUSTOM, FORMULAS, Answer, Custom, as_flops
 from flopsight.torch.traffic import TRAFFIC, Traffic
+from flopsight.torch.vector import VECTOR
 
-Do = Literal["nothing", "open", "elements", "formula"]
+Do = Literal["nothing", "open", "elements", "formula", "strange"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,7 +24,8 @@ class OpPlan:
     """How calls of one op are counted.
 
     name      "aten.mm.default"
-    do        "nothing" for views and questions; "open" for composites that consist of other ops
+    do        "nothing" for views and questions; "open" for composites that consist of other ops; "strange" for custom
+              ops without a formula
     elements  vector FLOPs and bytes from (args, kwargs, out), where do is "elements"
     formula   matrix FLOPs, and bytes if the formula knows better than the sum of the tensors
     missing   why the FLOPs of this op are not counted; empty where they are
@@ -32,7 +34,7 @@ class OpPlan:
     name: str
     do: Do
     elements: Callable[[Any, Any, Any], Traffic] = TRAFFIC["pointwise"]
-    formula: Callable[[Call], tuple[Flops | Uncountable, Bytes | None]] | None = None
+    formula: Callable[[Call], tuple[Answer, Bytes | None]] | None = None
     missing: str = ""
 
 
@@ -44,15 +46,18 @@ def plan_of(op: Any) -> OpPlan:
     if name in FORMULAS:
         known = FORMULAS[name]
         return OpPlan(str(op), "formula", formula=lambda call: (known(call), None))
+    if name in VECTOR:
+        return OpPlan(str(op), "elements", VECTOR[name])
     if op is not torch.ops.prim.device.default and op._can_decompose():
         return OpPlan(str(op), "open")
     kind = kind_of(op)
     if kind == "free":
         return OpPlan(str(op), "nothing")
-    return OpPlan(str(op), "elements", TRAFFIC[kind], missing=_why(name, kind))
+    do: Do = "strange" if kind == "strange" else "elements"
+    return OpPlan(str(op), do, TRAFFIC[kind], missing=_why(name, kind))
 
 
-def _asked(custom: Custom) -> Callable[[Call], tuple[Flops | Uncountable, Bytes | None]]:
+def _asked(custom: Custom) -> Callable[[Call], tuple[Answer, Bytes | None]]:
     def ask(call: Call) -> tuple[Flops, Bytes | None]:
         flops = as_flops(custom.flops(*call.args, out=call.out, **call.kwargs))
         moved = None if custom.bytes is None else custom.bytes(*call.args, out=call.out, **call.kwargs)

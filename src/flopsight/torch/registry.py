@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from flopsight.counted import Bytes, Flops
 from flopsight.errors import UsageError
 from flopsight.torch.call import Call
-
-Formula = Callable[[Call], Flops]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +16,24 @@ class Uncountable:
     """What a formula returns where it cannot tell: why."""
 
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assumed:
+    """What a formula returns that had to take something for granted: what."""
+
+    flops: Flops
+    note: str
+
+    @classmethod
+    def if_any(cls, flops: Flops, note: str) -> Flops | Assumed:
+        """The plain FLOPs where nothing was assumed."""
+        return cls(flops, note) if note else flops
+
+
+Answer = Flops | Assumed | Uncountable
+Formula = Callable[[Call], Answer]
+FormulaT = TypeVar("FormulaT", bound=Callable[[Call], Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +48,15 @@ class Custom:
     bytes: Callable[..., int | Bytes] | None = None
 
 
-FORMULAS: Final[dict[str, Callable[[Call], Flops | Uncountable]]] = {}
+FORMULAS: Final[dict[str, Formula]] = {}
 """By schema name, "aten::mm"."""
 CUSTOM: Final[dict[str, Custom]] = {}
 
 
-def formula(*names: str) -> Callable[[Formula], Formula]:
+def formula(*names: str) -> Callable[[FormulaT], FormulaT]:
     """Make a function the formula of these ops."""
 
-    def keep(function: Formula) -> Formula:
+    def keep(function: FormulaT) -> FormulaT:
         for name in names:
             if name in FORMULAS:
                 raise UsageError(f"{name} has a formula already.")

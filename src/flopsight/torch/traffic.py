@@ -13,6 +13,7 @@ from flopsight.torch.kinds import Kind
 Traffic = tuple[int, int, int]
 """Vector FLOPs, bytes read, bytes written."""
 _Tensor: Final = torch.Tensor
+_STRIDED: Final = torch.strided
 
 
 def read_bytes(args: Any, kwargs: Any) -> int:
@@ -21,7 +22,7 @@ def read_bytes(args: Any, kwargs: Any) -> int:
     for value in args:
         if isinstance(value, _Tensor):
             if value is not last:
-                total += value.nbytes if value.is_contiguous() else nbytes(value)
+                total += value.nbytes if value.layout is _STRIDED and value.is_contiguous() else nbytes(value)
                 last = value
         elif value.__class__ is list or value.__class__ is tuple:
             total += read_bytes(value, None)
@@ -31,7 +32,7 @@ def read_bytes(args: Any, kwargs: Any) -> int:
 def written_bytes(out: Any) -> int:
     """Bytes of what an op returns."""
     if isinstance(out, _Tensor):
-        return int(out.nbytes) if out.is_contiguous() else nbytes(out)
+        return int(out.nbytes) if out.layout is _STRIDED and out.is_contiguous() else nbytes(out)
     return read_bytes(out, None) if out.__class__ is list or out.__class__ is tuple else 0
 
 

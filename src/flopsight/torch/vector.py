@@ -1,0 +1,123 @@
+"""Vector FLOPs of ops that do more than one operation an element, by the rules of docs/concepts/counting-vector-work.
+
+One arithmetic operation on one value is one FLOP, and so is a transcendental function. Every other op on elements is
+taken as one operation an element of its output (of its input, where it reduces).
+
+    softmax 5    silu 5, gelu 8, sigmoid and tanh 4    RMSNorm 3, LayerNorm 5, and one for a weight, one for a bias
+    backward of these: twice the forward
+    lerp, addcmul, addcdiv 3    addr 2
+    FFT         5·n·log2(n) for n complex values (Cooley and Tukey 1965), half of that for real ones
+    optimizers  AdamW and Adam 14, Adagrad 6, SGD 2, and 2 for momentum; weight decay 2 where it is not in the 14
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import log2, prod
+from typing import Any, Final
+
+from flopsight.torch.call import tensors
+from flopsight.torch.traffic import Traffic, read_bytes, written_bytes
+
+Vector = Callable[[Any, Any, Any], Traffic]
+
+
+def _each(flops: int) -> Vector:
+    """So many FLOPs an element of the output (the first, of several)."""
+
+    def count(args: Any, kwargs: Any, out: Any) -> Traffic:
+        changed = out if out is not None else args[0]
+        first = changed[0] if isinstance(changed, tuple) else changed
+        return flops * sum(t.numel() for t in tensors((first,))), read_bytes(args, kwargs), written_bytes(changed)
+
+    return count
+
+
+def _norm(form: int, weight: int, times: int = 1) -> Vector:
+    """A normalisation: `form` a value, one for the weight at that position and one for the bias behind it."""
+
+    def count(args: Any, kwargs: Any, out: Any) -> Traffic:
+        affine = sum(value is not None for value in args[weight : weight + (2 if form == _LAYER else 1)])
+        return times * (form + affine) * args[0].numel(), read_bytes(args, kwargs), written_bytes(out)
+
+    return count
+
+
+_LAYER: Final = 5
+_RMS: Final = 3
+
+
+def _transform(args: Any, kwargs: Any, out: Any) -> Traffic:
+    """All dimensions of an FFT; the full lengths are those of the longer side, input or output."""
+    source = args[0]
+    whole = source if source.numel() >= out.numel() else out
+    lengths = prod(whole.shape[d] for d in args[1])
+    real = not (source.is_complex() and out.is_complex())
+    flops = 5 * whole.numel() * log2(lengths) if lengths > 1 else 0.0
+    return int(flops / 2 if real else flops), read_bytes(args, kwargs), written_bytes(out)
+
+
+def _optimizer(flops: Callable[[Any], int], states: tuple[int, ...]) -> Vector:
+    """A fused step over lists: parameters first, gradients second; the parameters and `states` are written."""
+
+    def count(args: Any, kwargs: Any, out: Any) -> Traffic:
+        elements = sum(t.numel() for t in tensors((args[0],)))
+        each = flops(kwargs)
+        writes = sum(written_bytes(args[i]) for i in (0, *states) if i < len(args))
+        return each * elements, read_bytes(args, kwargs), writes
+
+    return count
+
+
+def _adam(kwargs: Any) -> int:
+    return 14 + bool(kwargs.get("amsgrad"))
+
+
+def _adam_coupled(kwargs: Any) -> int:
+    return 13 + bool(kwargs.get("amsgrad")) + 2 * bool(kwargs.get("weight_decay"))
+
+
+def _sgd(kwargs: Any) -> int:
+    return 2 + 2 * bool(kwargs.get("momentum")) + 2 * bool(kwargs.get("weight_decay"))
+
+
+def _adagrad(kwargs: Any) -> int:
+    return 6 + 2 * bool(kwargs.get("weight_decay"))
+
+
+def _table() -> dict[str, Vector]:
+    each = {
+        5: "_softmax _log_softmax _safe_softmax silu silu_ celu elu mish hardswish _masked_softmax",
+        8: "gelu gelu_",
+        10: "_softmax_backward_data _log_softmax_backward_data silu_backward _masked_softmax_backward",
+        16: "gelu_backward",
+        4: "sigmoid sigmoid_ tanh tanh_",
+        3: "softplus lerp lerp_ addcmul addcmul_ addcdiv addcdiv_ _foreach_lerp _foreach_lerp_ _foreach_addcmul "
+        "_foreach_addcmul_ _foreach_addcdiv _foreach_addcdiv_",
+        2: "addr addr_",
+    }
+    found: dict[str, Vector] = {f"aten::{n}": _each(flops) for flops, names in each.items() for n in names.split()}
+    # sigmoid's own backward is g·y·(1 - y), tanh's g·(1 - y²): three each, whatever the forward took
+    found |= {f"aten::{name}": _each(3) for name in ("sigmoid_backward", "tanh_backward")}
+    found |= {
+        "aten::native_layer_norm": _norm(_LAYER, 2),
+        "aten::native_layer_norm_backward": _norm(_LAYER, 5, 2),
+        "aten::native_group_norm": _norm(_LAYER, 1),
+        "aten::native_batch_norm": _norm(_LAYER, 1),
+        "aten::_native_batch_norm_legit": _norm(_LAYER, 1),
+        "aten::_batch_norm_with_update": _norm(_LAYER, 1),
+        "aten::cudnn_batch_norm": _norm(_LAYER, 1),
+        "aten::_fused_rms_norm": _norm(_RMS, 2),
+        "aten::_fused_rms_norm_backward": _norm(_RMS, 4, 2),
+    }
+    found |= {f"aten::{name}": _transform for name in ("_fft_c2c", "_fft_r2c", "_fft_c2r")}
+    for tail in ("", "_"):
+        found[f"aten::_fused_adamw{tail}"] = _optimizer(_adam, (2, 3, 4))
+        found[f"aten::_fused_adam{tail}"] = _optimizer(_adam_coupled, (2, 3, 4))
+        found[f"aten::_fused_sgd{tail}"] = _optimizer(_sgd, (2,))
+        found[f"aten::_fused_adagrad{tail}"] = _optimizer(_adagrad, (2,))
+    return found
+
+
+VECTOR: Final[Mapping[str, Vector]] = _table()
+"""By schema name, "aten::_softmax"."""
