@@ -106,14 +106,20 @@ def test_the_clock_peak_is_cores_times_flops_per_cycle_times_clock(cpu):
     assert chip.peak("fp32", basis="clock").value == expected
 
 
-def test_saving_again_replaces_rows_of_the_same_metric_and_keeps_the_others():
-    source = Source(ref="x", kind=OWN)
-    old = [
-        Measured(metric="matmul_fp32", source=source, rate=1),
-        Measured(metric="l1_read", source=source, bandwidth=2),
-    ]
-    new = [Measured(metric="matmul_fp32", source=source, rate=3)]
-    assert merged(old, new) == (new[0], old[1])
+def row(metric, software="torch 2", **value):
+    return Measured(metric=metric, source=Source(ref="x", kind=OWN), software=software, **value)
+
+
+def test_saving_again_keeps_the_better_of_each_metric_and_what_was_not_measured():
+    old = [row("matmul_fp32", rate=3), row("launch", seconds=2e-6), row("l1_read", bandwidth=2)]
+    new = [row("matmul_fp32", rate=1), row("launch", seconds=1e-6), row("matmul_bf16", rate=9)]
+    assert merged(old, new) == (old[0], new[1], new[2], old[2])
+
+
+def test_other_software_or_threads_begin_anew():
+    old = [row("matmul_fp32", rate=3)]
+    assert merged(old, [later := row("matmul_fp32", "torch 3", rate=1)]) == (later,)
+    assert merged(old, [fewer := row("matmul_fp32", rate=1, threads=1)]) == (fewer,)
 
 
 def test_a_chip_of_the_catalogue_keeps_its_facts_and_gains_a_basis(monkeypatch):

@@ -78,9 +78,23 @@ def _unusable(folder: Path, why: str) -> UsageError:
 
 
 def merged(old: Iterable[Measured], new: list[Measured]) -> tuple[Measured, ...]:
-    """New rows, and the old ones of other metrics."""
-    taken = {each.metric for each in new}
-    return (*new, *(each for each in old if each.metric not in taken))
+    """Rows of every metric: the new one, or the old one if it was better with the same software.
+
+    A ceiling does not sink because another program ran beside the second measurement.
+    """
+    before = {each.metric: each for each in old}
+    kept = [_better(before.pop(each.metric, each), each) for each in new]
+    return (*kept, *before.values())
+
+
+def _better(old: Measured, new: Measured) -> Measured:
+    same = (old.software, old.threads, old.ranks) == (new.software, new.threads, new.ranks)
+    return old if same and _merit(old) > _merit(new) else new
+
+
+def _merit(row: Measured) -> float:
+    """The higher, the nearer to the ceiling: a rate, a bandwidth, or the inverse of a time."""
+    return float(row.rate or row.bandwidth or (1 / row.seconds if row.seconds else 0))
 
 
 def _check_unclaimed(name: str, why: str) -> None:
