@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -102,11 +101,9 @@ os._exit(1)
 
 def test_a_rank_that_never_comes_is_waited_for_no_longer_than_said(home):
     pytest.importorskip("torch")
-    before = time.monotonic()
     alone = start(0, free_port(), home, "-c", WAITS, "3")
     out, _ = alone.communicate(timeout=60)
     assert out.startswith("MissingCapability The processes could not talk to each other")
-    assert time.monotonic() - before < 60
 
 
 def test_a_rank_that_dies_is_an_error_of_the_others(home):

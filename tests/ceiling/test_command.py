@@ -1,6 +1,7 @@
 """The command and the verb: one real short run, how answers read, and what goes wrong in one sentence."""
 
 import json
+import sys
 
 import msgspec
 import pytest
@@ -154,6 +155,12 @@ def test_the_schema_is_the_result(measured, capsys):
     jsonschema = pytest.importorskip("jsonschema")
     assert command(["ceiling", "--device", "cpu", "--json"]) == 0
     jsonschema.validate(json.loads(capsys.readouterr().out), flopsight.api.schema("ceiling"))
+
+
+def test_without_torch_the_extra_is_named(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert command(["ceiling"]) == 4
+    assert "pip install" in capsys.readouterr().err
 
 
 def test_a_drift_is_the_range_over_the_median():

@@ -3,9 +3,11 @@
 import json
 import os
 import tomllib
+from types import SimpleNamespace
 
 import pytest
 
+from flopsight.calibrate.run import _chip as calibrated_chip
 from flopsight.ceiling.record import measured
 from flopsight.ceiling.rows import rows
 from flopsight.ceiling.saving import MARK, merged, save, slug
@@ -20,6 +22,7 @@ from flopsight.hardware.own import OwnRecord, own_file, without_own
 from flopsight.hardware.reading import to_record
 from flopsight.hardware.record import ChipRecord, Measured, Source
 from flopsight.hardware.writing import to_toml
+from flopsight.predict.device import device_of
 from flopsight.stopwatch import TorchDevice
 
 from .made import found
@@ -95,6 +98,14 @@ def test_commands_divide_by_what_was_saved(cpu, capsys):
     assert command(["mfu", "gpt2", "--tokens-per-s", "10", "--on", "here"]) == 2, "no data sheet, so no such basis"
     assert command(["hardware", "here"]) == 0
     assert name in capsys.readouterr().out
+
+
+def test_a_calibration_of_this_processor_has_a_chip_to_belong_to(cpu):
+    bench = SimpleNamespace(cuda=False, name="cpu")
+    assert "ceiling --save" in calibrated_chip(bench).why
+    saved = save(cpu, rows(found()), CACHES, None)
+    device = device_of(calibrated_chip(bench))
+    assert (device.id, device.rate("bf16"), device.bandwidth) == (saved.id, 2e11, 2.5e10)
 
 
 def test_the_clock_peak_is_cores_times_flops_per_cycle_times_clock(cpu):

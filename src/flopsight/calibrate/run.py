@@ -14,6 +14,7 @@ from flopsight.calibrate.timing import Bench, Timed
 from flopsight.facts import Unknown
 from flopsight.hardware.catalog import match_driver
 from flopsight.hardware.chip import Chip
+from flopsight.hardware.detect import cpu_here
 from flopsight.predict.device import Device, device_of
 from flopsight.predict.kernels.attention import Heads, attention_seconds
 from flopsight.predict.kernels.gemm import gemm_seconds
@@ -64,9 +65,7 @@ def calibrate(
 ) -> Calibration:
     """Measure one torch device; MissingCapability without torch, UsageError for a device it cannot use."""
     bench = Bench(device)
-    chip = (
-        match_driver("torch", bench.name) if bench.cuda else Unknown(f"{bench.name} is no accelerator of the catalogue")
-    )
+    chip = _chip(bench)
     known = device_of(chip) if isinstance(chip, Chip) else None
     asked = cases(bench.dtypes(), quick=quick)
     points = []
@@ -80,10 +79,20 @@ def calibrate(
     )  # fmt: skip
 
 
+def _chip(bench: Bench) -> Chip | Unknown:
+    """The catalogue's chip, or the user's own record of this processor."""
+    if bench.cuda:
+        return match_driver("torch", bench.name)
+    own = cpu_here().match if bench.name == "cpu" else None
+    if isinstance(own, Chip):
+        return own
+    return Unknown(f"{bench.name} is no chip of the catalogue; `flopsight ceiling --save` adds a processor")
+
+
 def _predicted(device: Device, case: Case) -> float | None:
     s = case.shape
     if case.room == "gemm":
-        bits = 8.0 if case.dtype == "fp8" else 16.0
+        bits = {"fp8": 8.0, "fp32": 32.0}.get(case.dtype, 16.0)
         return float(gemm_seconds(device, s["m"], s["n"], s["k"], compute=case.dtype, weight_bits=bits))
     if case.room.startswith("attention"):
         heads = Heads(s["heads"], s["kv_heads"], s["width"], s["width"])

@@ -94,7 +94,7 @@ def measure(
     kind = device.partition(":")[0]
     opened = TorchDevice(device if kind == "cpu" else f"{kind}:{world.local}")
     if kind != "cpu":
-        opened.torch.accelerator.set_device_index(world.local)
+        getattr(opened.torch, kind).set_device(world.local)
     asked = sizes(kind, quick=quick)
     rows: list[Collective] = []
     with joined(kind, patience) as dist:

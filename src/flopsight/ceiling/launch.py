@@ -1,4 +1,4 @@
-"""What one small op costs: the host's time to start it, the wait for it, and its share of a replayed graph."""
+"""What one small op costs: among many in a row, alone with the wait for it, and in a replayed graph."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Bandwidth:
 class Launch:
     """Seconds that one small op costs.
 
-    eager   host time of one call, nothing waited for
+    eager   one of many calls in a row from Python: the host's time, or the device's where that is longer
     alone   one call and waiting for it
     graph   one op of a replayed graph; None where there are no graphs, and `why` says the reason
     """
@@ -93,7 +93,7 @@ class Ceilings:
     name       what its driver calls it
     peaks      FLOP/s of the fastest matrix product, by number format
     memory     B/s from or to the main memory: read, write, copy
-    launch     seconds of host time for one small op
+    launch     seconds of one small op among many, from Python
     threads    that the processor used; 0 on an accelerator
     torch, date, notes   with what, when, and what to know
     """

@@ -55,7 +55,7 @@ class LaunchRow(msgspec.Struct, kw_only=True):
     """Median seconds of one small op."""
 
     eager: float
-    """Host time of one call, nothing waited for."""
+    """One of many calls in a row from Python: the host's time, or the device's where that is longer."""
     alone: float
     """One call and the wait for it."""
     graph: float | None
