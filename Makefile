@@ -6,9 +6,9 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 
 PEERS  := $(VENV)/peers-counters
 
-.PHONY: help run test lint bench peers calibrate fuzz accuracy docs clean
+.PHONY: help run test lint bench peers calibrate fuzz accuracy gpu-check docs clean
 help:            ## list the targets
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/\t/' | expand -t 12
 
 $(VENV)/core: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -63,6 +63,10 @@ fuzz: $(VENV)/dev            ## coverage-guided fuzzing of everything that reads
 	$(PIP) install -c constraints.txt atheris
 	for target in json safetensors gguf; do $(BIN)/python tests/fuzz/run_atheris.py $$target -runs=100000 || exit 1; done
 	$(BIN)/python tests/fuzz/run_atheris.py config -runs=3000
+
+gpu-check: $(VENV)/dev            ## on a machine with a GPU: ceilings, counts and utilization beside its own counters, kept in data/measured
+	$(PIP) install nvidia-ml-py
+	$(BIN)/python -m tools.gpu.check
 
 docs: $(VENV)/dev            ## regenerate the generated pages
 	$(BIN)/python tools/make_docs.py
