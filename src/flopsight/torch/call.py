@@ -62,7 +62,7 @@ def tensors(values: Iterable[Any]) -> Iterator[torch.Tensor]:
 
 
 def nbytes(tensor: torch.Tensor) -> int:
-    """Bytes of a tensor's distinct elements: a broadcast dimension (stride 0) is stored once, a sparse one as stored."""
+    """Bytes of distinct elements: what is broadcast (stride 0) or sparse is stored once."""
     if tensor.layout is torch._mkldnn:
         return int(tensor.numel() * tensor.element_size())
     if tensor.layout is not torch.strided:

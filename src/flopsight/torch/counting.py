@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -93,6 +94,20 @@ def counting(model: torch.nn.Module | None = None) -> Iterator[Counting]:
 def watching(mode: CountingMode) -> Iterator[Counting]:
     """Everything that counting needs around a given mode."""
     with (
-        torch.compiler.set_stance("force_eager"), mode.passes, higher_order.plainly(), kernels.watched(mode), mode,
+        torch.compiler.set_stance("force_eager"), _quiet(), mode.passes, higher_order.plainly(),
+        kernels.watched(mode), mode,
     ):  # fmt: skip
         yield Counting(mode)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without torch's warning that hooks on all modules fire twice around a compiled module: it is run eagerly here."""
+    before = list(warnings.filters)
+    warnings.filterwarnings("ignore", message=r"Using `torch\.compile\(module\)` when there are global hooks")
+    mine = next((entry for entry in warnings.filters if entry not in before), None)
+    try:
+        yield
+    finally:
+        if mine in warnings.filters:
+            warnings.filters.remove(mine)  # type: ignore[attr-defined]

@@ -121,10 +121,10 @@ def _loop(mode: CountingMode, op: HigherOrderOperator, args: Any, kwargs: Any) -
     trial = mode.trial()
     with trial:
         condition(*carried, *more)
-        body(*carried, *more)
+        out = body(*carried, *more)  # of the shapes that any number of passes has
     mode.absorb(trial)
     mode.miss(f"higher_order.{op.name()}", mode.passes.now()[0], UNKNOWN_TRIPS)
-    return op(*args, **kwargs)
+    return tuple(out)
 
 
 def _random(mode: CountingMode, op: HigherOrderOperator, args: Any, kwargs: Any) -> Any:
@@ -156,7 +156,6 @@ RUNNERS: Final[dict[str, Runner]] = {
     "cond": _cond,
     "scan": _scan,
     "while_loop": _loop,
-    "while_loop_stack_output": _loop,
     "run_and_save_rng_state": _random,
     "run_with_rng_state": _random,
     "graphsafe_run_with_rng_state": _random,

@@ -112,10 +112,16 @@ def solve(call: Call) -> Flops:
     return same(_lu(call["A"]) + 2 * call["A"].shape[-1] * call.result.numel())
 
 
-@formula("aten::linalg_lu_solve", "aten::linalg_ldl_solve", "aten::_cholesky_solve_helper", "aten::cholesky_solve")
+@formula("aten::linalg_lu_solve", "aten::linalg_ldl_solve")
 def solve_factored(call: Call) -> Flops:
     """Two triangles for each right-hand side."""
     return same(2 * call.args[0].shape[-1] * call.result.numel())
+
+
+@formula("aten::_cholesky_solve_helper", "aten::cholesky_solve")
+def solve_symmetric(call: Call) -> Flops:
+    """The same; the right-hand sides come first."""
+    return same(2 * call.args[1].shape[-1] * call.result.numel())
 
 
 @formula("aten::linalg_solve_triangular", "aten::triangular_solve")

@@ -62,7 +62,7 @@ def added_with_vector(call: Call) -> Any:
     return same(2 * call.args[1].numel())
 
 
-@formula("aten::linear", "mkldnn::_linear_pointwise", "aten::mkldnn_linear", "aten::_mkldnn_linear")
+@formula("aten::linear", "mkldnn::_linear_pointwise", "aten::mkldnn_linear")
 def linear(call: Call) -> Flops:
     """[.., k] times the weight's [m, k]."""
     return same(2 * call.args[0].numel() * call.args[1].shape[0])
