@@ -62,6 +62,17 @@ def test_a_bound_that_is_passed():
     assert required(lambda n, x, w: steps(2 * n + 1, x, w), 7, X, W) == 15 * ONE
 
 
+def test_a_bound_that_wraps_around_is_not_followed():
+    def many(n, x, w):
+        for _ in range(64):
+            n = n * n
+        return steps(n, x, w)
+
+    counted = fj.count(many, 3, X, W)
+    assert counted.flops.required == ONE
+    assert counted.notes
+
+
 def test_a_bound_that_nobody_knows_is_said():
     counted = fj.count(steps, array(dtype="int32"), X, W)
     assert counted.flops.required == ONE

@@ -12,10 +12,12 @@ from flopsight.jax.fact import Value
 MASKED: Final = -1e4
 """A score of this or less is one that a mask took out: its exponential is zero beside any other of its row."""
 
+WRAPS: Final = 1 << 31
+"""Whole numbers from here on may wrap around in the program: they are not followed."""
+
 _BINARY: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "add": operator.add, "add_any": operator.add, "sub": operator.sub, "mul": operator.mul, "max": max, "min": min,
     "eq": operator.eq, "ne": operator.ne, "ge": operator.ge, "gt": operator.gt, "le": operator.le, "lt": operator.lt,
-    "pow": operator.pow,
 }  # fmt: skip
 _UNARY: Final[dict[str, Callable[[Any], Any]]] = {
     "neg": operator.neg, "exp": math.exp, "exp2": lambda x: 2.0**x, "abs": abs, "sign": lambda x: (x > 0) - (x < 0),
@@ -36,7 +38,9 @@ def fold(op: str, values: Sequence[Value | None], params: dict[str, Any]) -> Val
         result = _compute(op, values, params)
     except (ArithmeticError, ValueError, TypeError):
         return None
-    return None if result is None or isinstance(result, complex) or result != result else result
+    if result is None or result != result or (isinstance(result, int) and abs(result) >= WRAPS):
+        return None
+    return result
 
 
 def _absorb(op: str, values: Sequence[Value | None]) -> Value | None:
@@ -64,7 +68,7 @@ def _compute(op: str, values: Sequence[Any], params: dict[str, Any]) -> Value | 
     if op == "clamp":
         return max(values[0], min(values[1], values[2]))  # type: ignore[no-any-return]
     if op == "not":
-        return not values[0] if isinstance(values[0], bool) else ~values[0]
+        return not values[0] if isinstance(values[0], bool) else None
     if op in ("and", "or"):
         return (values[0] & values[1]) if op == "and" else (values[0] | values[1])  # type: ignore[no-any-return]
     if op in ("div", "rem"):
