@@ -214,6 +214,8 @@ def test_here_prefers_accelerators_and_refuses_to_guess():
         chosen([gpus[0], Detection("GPU 1", "nvml", a100, {"name": "A100"}), cpu])
     with pytest.raises(UnknownHardware, match="Strange"):
         chosen([Detection("GPU 0", "nvml", Unknown("no"), {"name": "Strange"}), cpu])
+    with pytest.raises(UnknownHardware, match="Strange"):
+        chosen([gpus[0], Detection("GPU 1", "nvml", Unknown("no"), {"name": "Strange"})])
     assert chosen([Detection("NVIDIA GPU", "nvml", Unknown("none seen")), cpu]).chip == h100
 
 

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,3 +44,15 @@ def test_a_slow_call_is_not_repeated_for_ever():
     found = TorchDevice("cpu").seconds(lambda: (calls.append(1), time.sleep(0.05)), budget=0.001, least=100)
     assert 1 <= found.samples < 5
     assert found.best >= 0.05
+
+
+def test_once_divides_the_time_of_all_calls_by_their_number(monkeypatch):
+    pytest.importorskip("torch")
+    now = [0.0]
+    monkeypatch.setattr("flopsight.stopwatch.time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def two_seconds():
+        now[0] += 2.0
+
+    assert TorchDevice("cpu").once(two_seconds, 4) == 2.0
+    assert now[0] == 8.0
