@@ -21,5 +21,6 @@ except ImportError as error:
 from flopsight.torch.abstract import count_abstract
 from flopsight.torch.counting import Counting, counting
 from flopsight.torch.registry import register
+from flopsight.torch.shared import shared_modules
 
-__all__ = ["Counting", "count_abstract", "counting", "register"]
+__all__ = ["Counting", "count_abstract", "counting", "register", "shared_modules"]
