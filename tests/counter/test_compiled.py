@@ -127,7 +127,7 @@ def test_compiled_functions(graphs):
 
 def test_the_stance_is_put_back_after_an_error(graphs):
     net = torch.compile(model(), backend=graphs["backend"])
-    with pytest.raises(ValueError, match="inside"), flopsight.torch.counting():
+    with pytest.raises(ValueError, match="inside"), flopsight.torch.counting():  # noqa: PT012
         net(x())
         raise ValueError("inside")
     net(x())

@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import torch._dynamo  # noqa: E402 - looks for the real Triton when it is imported
+import torch._dynamo  # noqa: E402, F811 - looks for the real Triton when it is imported
 import torch._higher_order_ops.triton_kernel_wrap  # noqa: E402
 import torch._inductor.codegen.wrapper  # noqa: E402
 
@@ -112,7 +112,7 @@ def test_warming_up_is_not_counted(triton):
 
 def test_launches_are_watched_only_while_counting(triton):
     before = JITFunction.run, Autotuner._bench
-    with pytest.raises(ZeroDivisionError), flopsight.torch.counting():
+    with pytest.raises(ZeroDivisionError), flopsight.torch.counting():  # noqa: PT012
         assert (JITFunction.run, Autotuner._bench) != before
         1 / 0  # noqa: B018
     assert (JITFunction.run, Autotuner._bench) == before

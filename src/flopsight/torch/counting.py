@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 
 from flopsight.counted import Amount, Bytes, Counted, Flops, Row, Uncounted
-from flopsight.torch import higher_order, kernels
+from flopsight.torch import higher_order, kernels, sharded
 from flopsight.torch.mode import CountingMode
 from flopsight.torch.passes import Passes
 
@@ -95,7 +95,7 @@ def watching(mode: CountingMode) -> Iterator[Counting]:
     """Everything that counting needs around a given mode."""
     with (
         torch.compiler.set_stance("force_eager"), _quiet(), mode.passes, higher_order.plainly(),
-        kernels.watched(mode), mode,
+        kernels.watched(mode), sharded.shapes_unseen(), mode,
     ):  # fmt: skip
         yield Counting(mode)
 
