@@ -21,7 +21,6 @@ PENDING_FORWARD = {
     "DeepSeek-V3 sdpa, grouped_mm": "keys and values of two widths make SDPA run as plain products: " + MASKS,
     "Llama, LoRA r=8 on q and v, eager": MASKS,
     "Llama, activation checkpointing, eager": MASKS,
-    "nested torch.compile": "PyTorch warns of the counter's module hooks",
 }
 PENDING_TRAINING = PENDING_FORWARD | {
     "T5 encoder-decoder sdpa": "a mask with a learned bias makes SDPA run as plain products: " + MASKS,

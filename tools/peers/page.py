@@ -55,7 +55,7 @@ def _here(name: str) -> str:
 
 
 def table(cells: Cells, models: list[str], phase: str) -> str:
-    """One row a model, one column a counter that knows this phase; bold where it is off by 2 % or more."""
+    """One row a model, one column a counter that knows this phase."""
     columns = _columns(phase)
     lines = [["model", *(f"{p.name}{' x2' if p.macs else ''}" for p in columns)], ["---", *("---:" for _ in columns)]]
     lines += [[model, *(shown(cells[phase, model, p.name]) for p in columns)] for model in models]
@@ -67,12 +67,12 @@ def _columns(phase: str) -> list[Peer]:
 
 
 def shown(cell: dict[str, object]) -> str:
-    """Three digits; bold where it is off; `error`."""
+    """Three digits, and an arrow where it is too low or too high; `error`."""
     ratio = cell.get("ratio")
     if not isinstance(ratio, (int, float)):
         return "error" if "error" in cell else "-"
     text = f"{ratio:.3f}" if ratio < 10 else f"{ratio:.0f}"
-    return text if abs(ratio - 1) < MARGIN else f"**{text}**"
+    return text if abs(ratio - 1) < MARGIN else f"{text} {'↓' if ratio < 1 else '↑'}"
 
 
 def score(cells: Cells, models: list[str]) -> str:
