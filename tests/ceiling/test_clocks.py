@@ -5,7 +5,8 @@ import types
 
 import pytest
 
-from flopsight.ceiling.clocks import Nvml, Reading, Watch, cpu_source
+from flopsight.ceiling.clock_sources import Nvml, Reading, cpu_source
+from flopsight.ceiling.clocks import Watch
 from flopsight.ceiling.neighbours import Shares, shares, ticks
 from flopsight.facts import Unknown
 

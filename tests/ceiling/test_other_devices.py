@@ -4,7 +4,7 @@ import pytest
 
 from flopsight.ceiling import bandwidth, launch
 from flopsight.ceiling.caches import Level, levels_of
-from flopsight.ceiling.clocks import source_of
+from flopsight.ceiling.clock_sources import source_of
 from flopsight.ceiling.run import QUICK, _Run
 from flopsight.ceiling.search import best_product
 from flopsight.facts import Unknown

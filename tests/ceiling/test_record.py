@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from flopsight.calibrate.run import _chip as calibrated_chip
+from flopsight.ceiling.own_chip import slug
 from flopsight.ceiling.record import measured
 from flopsight.ceiling.rows import rows
-from flopsight.ceiling.saving import MARK, merged, save, slug
+from flopsight.ceiling.saving import MARK, merged, save
 from flopsight.cli.main import run as command
 from flopsight.errors import BadConfig, BadFile, UnknownHardware, UsageError
 from flopsight.facts import Unknown
@@ -158,7 +159,7 @@ def test_a_name_that_several_chips_share_is_not_saved(monkeypatch):
 def test_a_device_that_nobody_knows_becomes_a_chip_of_its_own(monkeypatch):
     pytest.importorskip("torch")
     monkeypatch.setattr("flopsight.ceiling.saving.chip_of", lambda device: Unknown("nobody knows it"))
-    monkeypatch.setattr("flopsight.ceiling.saving.memory_bytes", lambda device: 2**34)
+    monkeypatch.setattr("flopsight.ceiling.own_chip.memory_bytes", lambda device: 2**34)
     saved = save(Named("ACME Two"), rows(found()), {}, None)
     assert match_driver("torch", "ACME Two").id == saved.id == "own-acme-two"
 

@@ -11,7 +11,8 @@ from typing import Final
 
 from flopsight.ceiling import bandwidth, launch, neighbours
 from flopsight.ceiling.caches import Level, levels_of
-from flopsight.ceiling.clocks import Clock, Watch, source_of
+from flopsight.ceiling.clock_sources import source_of
+from flopsight.ceiling.clocks import Clock, Watch
 from flopsight.ceiling.memory import available
 from flopsight.ceiling.products import FAILURES, FORMATS, precision, product
 from flopsight.ceiling.search import again, best_product, flops

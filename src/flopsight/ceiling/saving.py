@@ -7,7 +7,6 @@ chip of the catalogue keeps its facts, and what was measured goes beside them (`
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,25 +14,21 @@ from typing import Final
 
 import msgspec
 
-from flopsight.ceiling.memory import memory_bytes
+from flopsight.ceiling.own_chip import accelerator, processor
 from flopsight.ceiling.record import chip_of, own_rows
 from flopsight.errors import UsageError
-from flopsight.facts import Fact, Unknown
+from flopsight.facts import Unknown
 from flopsight.hardware.catalog import all_driver_names, chips
 from flopsight.hardware.chip import Chip
-from flopsight.hardware.cpus import Cpu
 from flopsight.hardware.detect import cpu_here
 from flopsight.hardware.own import OwnRecord, own_file
-from flopsight.hardware.record import Architecture, ChipRecord, Clock, Measured, Memory, Names, OnChip, Source, Units
-from flopsight.hardware.signature import Read, family_of, model_name, signature
+from flopsight.hardware.record import ChipRecord, Measured
 from flopsight.hardware.user import user_folder
 from flopsight.hardware.writing import to_toml
 from flopsight.predict.corrections import write
 from flopsight.stopwatch import TorchDevice
 
 MARK: Final = "Written by `flopsight ceiling --save`, which writes it again; copy it before you change it."
-MAKERS: Final = {"AuthenticAMD": "AMD", "GenuineIntel": "Intel"}
-_RATED: Final = ("fp64", "fp32", "bf16", "fp16", "int8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,54 +108,3 @@ def _written(chip_id: str, path: Path, record: ChipRecord | OwnRecord) -> Saved:
         raise UsageError(f"{path} was not written by `flopsight ceiling`, so it is left alone; move it away first.")
     write(path, to_toml(record, MARK).encode())
     return Saved(chip_id, path)
-
-
-def slug(text: str) -> str:
-    """Lower-case letters, digits and '-'.
-
-    >>> slug("AMD EPYC 9654 96-Core (x2)")
-    'amd-epyc-9654-96-core-x2'
-    """
-    return re.sub(r"[^a-z0-9]+", "-", text.casefold()).strip("-")[:50].strip("-") or "unnamed"
-
-
-def processor(read: Read, caches: Mapping[str, int], highest: float | None) -> ChipRecord:
-    """A processor's record: what the operating system says, and what its family does in a cycle."""
-    family, cores, plain = family_of(read), int(read.get("cores") or 0), model_name(read)
-    vendor = MAKERS.get(str(read.get("vendor", "")), str(read.get("vendor") or "unknown maker"))
-    rates = {} if isinstance(family, Unknown) else _rates(family, str(read.get("isa", "")).split())
-    return ChipRecord(
-        id=f"cpu-{slug(plain)}-{cores}-cores", name=f"{cores}-core {plain.removeprefix(vendor).strip() or plain}",
-        vendor=vendor, kind="cpu", status="shipping", unit="processor", memory=Memory(bytes=memory_bytes()),
-        names=Names(other=(signature(read),)), architecture=_architecture(family, str(read.get("isa", ""))),
-        units=Units(kind="core", count=cores or None), clock=Clock(boost_max=highest), flop_per_unit_per_clock=rates,
-        on_chip=OnChip(l2=caches.get("L2"), llc=max(caches.values(), default=None)),
-        recalled=("flop_per_unit_per_clock",) if rates else (),
-        sources=(Source(ref="the operating system", kind="device-output", supports=("memory", "units", "aliases")),),
-    )  # fmt: skip
-
-
-def _architecture(family: Cpu | Unknown, isa: str) -> Architecture:
-    if isinstance(family, Unknown):
-        return Architecture(isa=isa)
-    return Architecture(family=family.record.microarchitecture, name=family.record.name, isa=isa)
-
-
-def _rates(family: Cpu, isas: list[str]) -> dict[str, int]:
-    """FLOPs per cycle and core with the best instruction set that this processor shows."""
-    found: dict[str, int] = {}
-    for dtype in _RATED:
-        known = [family.flop_per_cycle(dtype, isa) for isa in isas]
-        if values := [int(each.value) for each in known if isinstance(each, Fact)]:
-            found[dtype] = max(values)
-    return found
-
-
-def accelerator(device: TorchDevice) -> ChipRecord:
-    """A device that the catalogue does not hold: its name, its memory, and nothing that was not asked."""
-    name = device.name
-    return ChipRecord(
-        id=f"own-{slug(name)}", name=name, vendor="unknown maker", kind="gpu", status="shipping",
-        memory=Memory(bytes=memory_bytes(device)), names=Names(torch=(name,)),
-        sources=(Source(ref="the driver", kind="device-output", supports=("memory", "aliases")),),
-    )  # fmt: skip
