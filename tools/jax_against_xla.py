@@ -1,4 +1,4 @@
-"""Print what XLA's cost analysis says of small programs beside what flopsight counts: python tools/jax_against_xla.py."""
+"""What XLA's cost analysis says of small programs beside what flopsight counts: python tools/jax_against_xla.py."""
 
 import jax
 import jax.numpy as jnp
