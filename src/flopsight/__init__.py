@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from flopsight.api import bench as bench
     from flopsight.api import can as can
     from flopsight.api import ceiling as ceiling
     from flopsight.api import count as count
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from flopsight.api import predict as predict
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "can", "ceiling", "count", "hardware", "mfu", "plan", "predict"]
+__all__ = ["__version__", "bench", "can", "ceiling", "count", "hardware", "mfu", "plan", "predict"]
 
 
 def __getattr__(name: str) -> Any:
@@ -36,6 +37,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'flopsight' has no attribute {name!r}")
     from importlib import import_module
 
-    if name in ("ceiling", "hardware", "plan", "predict"):
+    if name in ("bench", "ceiling", "hardware", "plan", "predict"):
         return import_module(f"flopsight.{name}")  # modules that can be called
     return getattr(import_module("flopsight.api"), name)

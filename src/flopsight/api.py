@@ -12,6 +12,7 @@ from flopsight.workload import Logits, Mask, Phase, Workload
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from flopsight.report.bench import BenchResult
     from flopsight.report.calibrate import CalibrateResult
     from flopsight.report.can import CanResult
     from flopsight.report.ceiling import CeilingResult
@@ -227,6 +228,42 @@ def ceiling(
     if group.rank:
         return result
     return build_ceiling.keep(result, build_ceiling.save_exchange(exchange) if save else None, out)
+
+
+def bench(
+    model: str | Mapping[str, Any], *, phases: Sequence[str] = ("prefill", "decode"), batches: Sequence[int] = (1,),
+    seq: int | None = None, past: int | None = None, on: str = "here", device: str = "", dtype: str = "",
+    seconds: float = 60.0, layers: int | None = None, using: str | None = None, out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> BenchResult:  # fmt: skip
+    """Run a decoder with random weights on the device that is there, and put predicted beside measured.
+
+    phases   of "prefill", "decode" and "train"; every one at every batch of `batches`
+    seq      tokens of a prompt or training sequence, 512 by default; `past` tokens are cached in decode, else `seq`
+    on       "here"
+    device   cpu, cuda:0, xpu, mps; "" takes the accelerator that torch sees, else the processor
+    dtype    fp32, bf16 or fp16; "" takes bf16 where this device is faster in it, else fp32
+    seconds  for all cases together, the machine's own measurements left out
+    layers   how many layers run; None takes all that fit, and the answer is scaled and says so
+    using    "transformers" or "reference"; None takes transformers where it is installed
+
+    Raises UsageError for what is no decoder, MissingCapability without torch or without an implementation, Impossible
+    where not even one layer fits.
+    """
+    from flopsight.bench.run import Ask
+    from flopsight.bench.run import bench as run
+    from flopsight.ceiling.run import device_of
+    from flopsight.report.build_bench import build, check_out, keep
+
+    if on != "here":
+        raise UsageError(
+            f"bench runs on the machine it is on, --on here; got {on!r}. For that: flopsight predict MODEL --on {on}."
+        )
+    check_out(out)
+    ask = Ask(
+        model, tuple(phases), tuple(batches), seq, past, device_of(device), dtype, seconds, layers, using,  # type: ignore[arg-type]
+    )  # fmt: skip
+    return keep(build(run(ask, progress) if progress else run(ask)), out)
 
 
 def predict(

@@ -7,7 +7,8 @@ import sys
 from typing import Any
 
 COMMANDS = (
-    "count", "mfu", "hardware", "models", "schema", "validate", "calibrate", "ceiling", "can", "predict", "plan",
+    "count", "mfu", "hardware", "models", "schema", "validate", "calibrate", "ceiling", "bench", "can", "predict",
+    "plan",
 )  # fmt: skip
 
 HELP = """How much of this machine is a transformer really using, where does the rest go, and what would bring it back?
@@ -38,8 +39,9 @@ def app() -> Any:
     found.command(
         "flopsight.cli.calibrate:calibrate", name="calibrate", help="Measure this machine's kernels for predictions."
     )
+    found.command("flopsight.cli.ceiling:ceiling", name="ceiling", help="Measure what this machine can do at best.")
     found.command(
-        "flopsight.cli.ceiling:ceiling", name="ceiling", help="Measure what this machine can do at best."
+        "flopsight.cli.bench:bench", name="bench", help="Run a model here: predicted beside measured, part by part."
     )
     found.command("flopsight.cli.predict:predict", name="predict", help="Predict how long a step takes, and why.")
     found.command("flopsight.cli.plan:plan", name="plan", help="Find the best layout, and say how to launch it.")

@@ -36,6 +36,12 @@ def _validate() -> Any:
     return ValidateResult
 
 
+def _bench() -> Any:
+    from flopsight.report.bench import BenchResult
+
+    return BenchResult
+
+
 def _calibrate() -> Any:
     from flopsight.report.calibrate import CalibrateResult
 
@@ -67,6 +73,7 @@ def _plan() -> Any:
 
 
 RESULTS: dict[str, Callable[[], Any]] = {
+    "bench": _bench,
     "calibrate": _calibrate,
     "can": _can,
     "ceiling": _ceiling,
