@@ -20,7 +20,8 @@ except ImportError as error:
 
 from flopsight.torch.abstract import count_abstract
 from flopsight.torch.counting import Counting, counting
+from flopsight.torch.graph import count_graph
 from flopsight.torch.registry import register
 from flopsight.torch.shared import shared_modules
 
-__all__ = ["Counting", "count_abstract", "counting", "register", "shared_modules"]
+__all__ = ["Counting", "count_abstract", "count_graph", "counting", "register", "shared_modules"]

@@ -15,7 +15,7 @@ from flopsight.cost import Engine
 from flopsight.counted import Amount, Bytes, Counted, During, Flops, Row, Uncounted
 from flopsight.torch import higher_order
 from flopsight.torch.call import Call, tensors
-from flopsight.torch.passes import Passes
+from flopsight.torch.passes import Whereabouts
 from flopsight.torch.plan import OpPlan, plan_of
 from flopsight.torch.registry import Answer, Assumed, Uncountable
 from flopsight.torch.traffic import read_bytes, written_bytes
@@ -34,7 +34,7 @@ class CountingMode(TorchDispatchMode):
 
     supports_higher_order_operators = True
 
-    def __init__(self, passes: Passes) -> None:
+    def __init__(self, passes: Whereabouts) -> None:
         super().__init__()
         self.passes = passes
         self.rows: dict[Key, list[int]] = {}

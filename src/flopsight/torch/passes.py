@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
@@ -17,6 +17,18 @@ _sequence: Final = torch.autograd._get_sequence_nr
 _task: Final = torch._C._current_graph_task_id
 _node: Final = torch._C._current_autograd_node
 _grad: Final = torch.is_grad_enabled
+
+
+class Whereabouts(Protocol):
+    """Tells, while it is entered, in which module and pass an op runs."""
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(self, kind: Any, error: Any, at: Any) -> None: ...
+
+    def now(self) -> tuple[str, During]:
+        """The module path and pass of the op that is running."""
+        ...
 
 
 class Passes:
