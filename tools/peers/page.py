@@ -43,8 +43,8 @@ def tables(cells: Cells, models: list[str], installed: Path) -> str:
 def versions(installed: Path) -> str:
     """Names and versions of all that were run."""
     found = {d.metadata["Name"].lower(): d.version for d in distributions(path=[str(installed)])}
-    names = dict.fromkeys(p.package for p in PEERS)
-    return ", ".join(f"{name} {found.get(name) or _here(name)}" for name in ["transformers", *names])
+    names = dict.fromkeys(["transformers", *(p.package for p in PEERS)])
+    return ", ".join(f"{name} {found.get(name) or _here(name)}" for name in names)
 
 
 def _here(name: str) -> str:
