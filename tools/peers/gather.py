@@ -38,21 +38,27 @@ def _some(peer: Peer, models: list[str], installed: Path, cells: Cells) -> list[
         "PYTHONPATH": path, "DS_BUILD_OPS": "0", "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     command = [sys.executable, "-m", "tools.peers.child", peer.name, *models]
-    child = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
     lines: queue.Queue[str | None] = queue.Queue()
-    threading.Thread(target=_pump, args=(child, lines), daemon=True).start()
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as child:
+        pump = threading.Thread(target=_pump, args=(child, lines))
+        pump.start()
+        left = _read(peer, models, lines, cells)
+        child.kill()  # it is done, dead or stuck
+        pump.join()
+    return left
+
+
+def _read(peer: Peer, models: list[str], lines: queue.Queue[str | None], cells: Cells) -> list[str]:
     for at, model in enumerate(models):
         for phase in PHASES:
             answer = _answer(lines)
             if "died" in answer:
-                child.kill()
                 for lost in PHASES[PHASES.index(phase) :]:
                     cells[lost, model, peer.name] = {"error": answer["died"]}
                 return models[at + 1 :]
             cells[phase, model, peer.name] = answer
-    child.wait()
     return []
 
 

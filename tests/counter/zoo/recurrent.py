@@ -71,7 +71,7 @@ def _jamba() -> nn.Module:
 
 # The selective scan as a recurrence (Gu and Dao 2023, section 3.3), which is how every implementation runs it: the
 # state is updated by an outer product and read by a product with C, 2·channels·states each. Eager code writes the
-# update element by element, so that a count of matrix products misses it: 1 % of this model, 0.1 % of Jamba-1.5.
+# update element by element, so that a count of matrix products misses it: 0.6 % of this model, less of wider ones.
 SELECTIVE_SCAN = 2 * product(T * J_CHANNELS, J_STATES, 1)
 J_MAMBA = (
     product(T, WIDTH, 2 * J_CHANNELS) + short_conv(J_CHANNELS, TAPS) + product(T, J_CHANNELS, J_RANK + 2 * J_STATES)
