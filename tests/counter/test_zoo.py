@@ -88,3 +88,15 @@ def test_checkpointing_raises_hfu_and_not_mfu():
     assert again.flops.required == plain.flops.required
     assert again.flops.full_square == plain.flops.full_square
     assert again.flops.executed - plain.flops.executed == again.during("recompute").flops.executed > 0
+
+
+@pytest.mark.parametrize("specimen", [pytest.param(s, id=s.name) for s in SPECIMENS if s.name.endswith("eager")])
+@pytest.mark.parametrize("training", [False, True], ids=["forward", "training"])
+def test_the_truths_themselves_beside_torch(specimen, training):
+    """Where everything is a plain product, PyTorch's own counter is right too, and says what the kernels ran."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model, inputs = ready(specimen, training=training)
+    with FlopCounterMode(display=False) as mode:
+        (step if training else forward)(model, inputs)
+    assert mode.get_total_flops() == specimen.executed[training]
