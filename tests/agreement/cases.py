@@ -3,54 +3,49 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tests.agreement.causes import OTHER, by_form
+from flopsight.counted import Flops
+from tests.agreement.causes import Reader
 from tests.agreement.forms import BY_CAUSE
 from tests.agreement.others import OTHERS
+from tests.agreement.phases import DECODED, TRAINED
 from tests.agreement.running import run
 from tests.agreement.texts import TEXTS
 
-CASES = TEXTS | OTHERS
-FORMS = {
-    name: frozenset(cause for cause, names in BY_CAUSE.items() if name in names)
-    for listed in BY_CAUSE.values()
-    for name in listed
-}
+CASES = TEXTS | OTHERS | DECODED | TRAINED
+LISTED = {name: frozenset(cause for cause, names in BY_CAUSE.items() if name in names) for name in CASES}
 
 
 @dataclass(frozen=True)
 class Checked:
-    """The differences of a case, counted - ledger by line, and those that its causes explain."""
+    """A case: its differences (counted - ledger, by line), those that its causes explain, and the totals."""
 
+    family: str
+    attention: str
     uncounted: tuple
     full: dict
-    expected_full: dict
     required: dict
-    expected_required: dict
+    explained_full: dict
+    explained_required: dict
     causes: frozenset
-    ledger_full: int
-    ledger_required: int
-    counted: object
+    counted: Flops
+    ledger: Flops
 
 
 @lru_cache(None)
 def checked(name):
     case = CASES[name]
     result = run(case)
-    form, causes = by_form(result)
-    other = OTHER.get(name)
+    rules = Reader(case, result).read()
+    ledger = [sum(int(getattr(p.ledger, column)) for p in result.pairs) for column in ("required", "full", "executed")]
     return Checked(
-        result.counted.uncounted,
-        result.off("full"), dict(other.full) if other else {},
-        result.off("required"), _sum(form, other.needed if other else {}),
-        frozenset(causes),
-        sum(int(p.ledger.full) for p in result.pairs), sum(int(p.ledger.required) for p in result.pairs),
-        result.counted.flops,
+        case.raw["model_type"], result.attention, result.counted.uncounted, result.off("full"), result.off("required"),
+        _sum(rules, 0), _sum(rules, 1), frozenset(rules), result.counted.flops, Flops(*ledger),
     )  # fmt: skip
 
 
-def _sum(*dicts):
+def _sum(rules, column):
     found = {}
-    for one in dicts:
-        for line, n in one.items():
-            found[line] = found.get(line, 0) + n
+    for by in rules.values():
+        for line, amounts in by.items():
+            found[line] = found.get(line, 0) + amounts[column]
     return {line: n for line, n in found.items() if n}

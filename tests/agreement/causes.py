@@ -1,44 +1,146 @@
 """Why a count of a running program and the ledger may differ, and by how much exactly.
 
-`required`   where a program multiplies in a form from which the counter cannot tell what the model asks for, the whole
-             counts: each such op adds full - required of the ledger.
-`full`       where the program itself does other work than the ledger's, number by number.
-
-A cause that explains nothing any more fails its test, like a difference that no cause explains.
+Each cause is a rule over the parts of a model: it says which lines it changes and by how much, in `full` and in
+`required` (counted minus ledger). The rules that apply to a case must add up to its differences to the FLOP, and
+`forms.py` lists them by case, so that neither a new difference nor a cause that is gone passes unseen.
 """
-
-from dataclasses import dataclass
 
 from flopsight.models.counting import SOFTMAX
 from flopsight.parts.averaging import SquareAverage
 from flopsight.parts.conv import Conv
+from flopsight.parts.differential import DifferentialCore
+from flopsight.parts.gated_delta import GatedDelta
+from flopsight.parts.hyper import HyperConnection
+from flopsight.parts.lightning import LightningCore
+from flopsight.parts.mamba1 import SelectiveScan
+from flopsight.parts.mamba2 import StateSpaceDual
+from flopsight.parts.masks import Both
+from flopsight.parts.mla import LatentUp
+from flopsight.parts.moe import Experts
 from flopsight.parts.normed_conv import NormedConv
 from flopsight.parts.routed import IndexCore
 
-FORM = {
-    "eager": "the family has no fused attention here: scores, softmax and mix are products of the whole square",
-    "unfused": "the fused kernel of the CPU does not take these shapes (values of another width than keys, one key "
-    "head for many queries by broadcasting), so PyTorch multiplies the whole square",
-    "indexer": "the scores that choose keys are a product of the whole square",
-    "scan": "the recurrence runs as PyTorch's slow path: chunks with squares of their own, or steps on the vector "
-    "engine",
-    "average": "an average over neighbours is a product with a matrix that is mostly zeros",
-    "cut positions": "a short convolution pads both ends and cuts the surplus positions off",
-}
-WORK = {
-    "parent": "a module's weights are used by the module around it, which is where the product runs: the sum agrees",
-    "idle experts": "the eager code runs every expert on every token",
-    "triangle": "the inverse inside a chunk is a triangular solve, which `full` leaves out: L(L-1)(e+v) a chunk and "
-    "head",
-    "padding pairs": "the mask between tiles leaves out pairs of two padded tokens, which the ledger requires; it is "
-    "made by a product of two vectors, 2(t·n)² an image",
-    "scores twice": "the framework computes the scores once for each half of the values",
-    "inclusive window": "the mask of an encoder reaches one token further on either side than flash attention's window",
+INPUTS = (
+    "patch_embeddings.projection", "embeddings.patch_embeddings", "patch_embedding", "patch_conv", "encoder.conv1",
+    "conv_layers.0.conv",
+)  # fmt: skip
+"""Convolutions over pixels and sounds themselves."""
+CAUSES = {
+    "eager": "Required counts the whole score square: the family has no fused attention here, and a product of "
+    "scores does not say which of them are masked.",
+    "unfused": "Required counts the whole score square: the CPU's fused kernel does not take these shapes (values of "
+    "another width than keys, a key head broadcast to many queries, a bias with a gradient), so PyTorch multiplies "
+    "plain matrices.",
+    "indexer": "Required counts the whole square of the scores that choose keys, a plain product.",
+    "scan": "The recurrence runs as the slow path of the framework: chunks with squares of their own in a prompt, and "
+    "in a step on the vector engine, all of it (delta rules) or half of it (state spaces).",
+    "average": "An average over neighbours runs as a product with a matrix that is mostly zeros.",
+    "cut positions": "A short convolution runs over padding on both ends, in a step over one position more, and the "
+    "surplus is cut off.",
+    "window in the cache": "The cache of a window holds no more than the window, so that no kernel sees the square "
+    "over the whole past: full counts what is required.",
+    "expanded": "The framework rebuilds keys and values of the whole past from their latents at every step; the ledger "
+    "requires the step's own, as engines that absorb the projection do.",
+    "idle experts": "The eager code of Llama 4 runs every expert on every token.",
+    "other module": "The weights of a module are used by another, around or inside it, where the product then counts: "
+    "the sum agrees.",
+    "triangle": "The inverse inside a chunk is a triangular solve, L(L-1)(e+v) a chunk and head, which `full` leaves "
+    "out; backward the same again and 2L²(e+v).",
+    "empty state": "The first state is a constant and the last is not used: their gradients are not computed.",
+    "no gradient": "The choice of keys passes no gradient on, so that the indexer runs forward only; DeBERTa makes "
+    "keys of positions that nothing uses where only queries of positions are asked for.",
+    "scores twice": "The framework computes the scores once for each half of the values.",
+    "inclusive window": "The mask of this encoder reaches one token further on either side than flash attention's.",
+    "padding pairs": "The mask between tiles leaves out pairs of two padded tokens, which the ledger requires; it is "
+    "made by a product of two vectors, 2(t·n)² an image.",
+    "constant input": "The gradient of pixels or sounds is not asked for.",
 }
 
 
-def kind_of(op, part, attention):
-    """The cause that lets an op count as `full`, where it does."""
+class Reader:
+    """The parts of one result, and what the rules find in them: {cause: {line: [full, required]}}."""
+
+    def __init__(self, case, result):
+        self.case, self.result = case, result
+        self.train, self.decode = case.train, case.cached is not None
+        self.fused = {line for line, op in result.ran if "attention" in op}
+        self.lines = {pair.line for pair in result.pairs}
+        self.found = {}
+
+    def add(self, cause, line, full, required):
+        sums = self.found.setdefault(cause, {}).setdefault(line, [0, 0])
+        sums[0] += int(full)
+        sums[1] += int(required)
+
+    def read(self):
+        for line, leaf, times in self.result.parts:
+            for op in leaf.part.ops(self.result.works[leaf.stream]):
+                if op.engine == "matrix":
+                    self.op(line, leaf.part, op, times)
+        self.elsewhere()
+        special(self)
+        kept = {cause: {n: tuple(v) for n, v in by.items() if any(v)} for cause, by in self.found.items()}
+        return {cause: by for cause, by in kept.items() if by}
+
+    def op(self, line, part, op, times):
+        silent = self.train and ".indexer" in line
+        grown = 3 if self.train and not silent else 1
+        if silent:
+            self.add("no gradient", line, -2 * times * op.full, -2 * times * op.required)
+        self.whole(line, part, op, times * grown)
+        if self.decode:
+            self.step(line, part, op, times)
+        if self.train and line.endswith(INPUTS):
+            self.add("constant input", line, -times * op.full, -times * op.required)
+        for kind, rule in RULES.items():
+            if isinstance(part, kind):
+                rule(self, line, part, op, times, grown)
+
+    def whole(self, line, part, op, times):
+        """Work that a program does in a form from which what is required cannot be told."""
+        cause, more = form(op, part, self.result.attention), times * (op.full - op.required)
+        if cause in ("eager", "unfused"):
+            if self.decode and part.mask.window:
+                past = self.case.cached + self.case.seq
+                held = min(part.mask.window, past)
+                self.add("window in the cache", line, -times * op.full * (past - held) // past, 0)
+                return
+            if line in self.fused:
+                return
+        self.add(cause, line, 0, more)
+
+    def step(self, line, part, op, times):
+        """What a step does otherwise than a prompt."""
+        if isinstance(part, Conv) and part.causal:
+            self.add("cut positions", line, times * op.full, times * op.full)
+        if isinstance(part, LatentUp):
+            more = times * op.full * self.case.cached // self.case.seq
+            self.add("expanded", line, more, more)
+        share = {GatedDelta: 1, SelectiveScan: 2, StateSpaceDual: 2}.get(type(part))
+        if share:
+            self.add("scan", line, -times * op.full // share, -times * op.full // share)
+
+    def elsewhere(self):
+        """Lines where nothing ran although the ledger has work: it ran in the module around."""
+        sums = {}
+        for pair in self.result.pairs:
+            mine = sums.setdefault(pair.line, [0, 0, 0])
+            for i, n in enumerate((pair.counted.flops.executed, pair.ledger.full, pair.ledger.required)):
+                mine[i] += int(n)
+        for line, (ran, full, required) in sums.items():
+            if full and not ran and f"{line}.scorer" not in self.lines:
+                self.add("other module", line, -full, -required)
+                self.add("other module", self.above(line), full, required)
+
+    def above(self, line):
+        while True:
+            line = line.rpartition(".")[0]
+            if line in self.lines:
+                return line
+
+
+def form(op, part, attention):
+    """The cause that lets an op's required work count as `full`, where it does."""
     if isinstance(part, IndexCore):
         return "indexer"
     if isinstance(part, Conv | NormedConv):
@@ -50,120 +152,86 @@ def kind_of(op, part, attention):
     return "scan"
 
 
-def by_form(result):
-    """{line: full - required} and the causes, of every op that a program ran in the form of the `full` column."""
-    fused = {row_line for row_line, op in result.ran if "attention" in op}
-    found, causes = {}, set()
-    for line, leaf, times in result.parts:
-        for op in leaf.part.ops(result.works[leaf.stream]):
-            more = int(times * (op.full - op.required)) if op.engine == "matrix" else 0
-            cause = kind_of(op, leaf.part, result.attention)
-            if more and not (cause in ("eager", "unfused") and line in fused):
-                found[line] = found.get(line, 0) + more
-                causes.add(cause)
-    return {line: n for line, n in found.items() if n}, causes
+def idle(reader, line, part, op, times, grown):
+    if reader.case.raw["model_type"].startswith("llama4"):
+        more = times * grown * op.full * (part.experts - part.visited) // part.visited
+        reader.add("idle experts", line, more, more)
 
 
-@dataclass(frozen=True)
-class Other:
-    """A difference of the work itself: what is counted more than the ledger says, by line.
-
-    required   where it is another than that of `full`
-    """
-
-    cause: str
-    full: dict
-    required: dict | None = None
-
-    @property
-    def needed(self):
-        return self.full if self.required is None else self.required
+def scored(reader, line, part, op, times, grown):
+    inner = f"{line}.scorer"
+    if inner in reader.lines:
+        each = times * grown * op.full
+        reader.add("other module", line, -each, -each)
+        reader.add("other module", inner, each, each)
 
 
-def moved(parent, each, *names):
-    """Products of `each` FLOPs of modules named below `parent` that run in it."""
-    return {parent: each * len(names), **{f"{parent}.{name}": -each for name in names}}
+def delta(reader, line, part, op, times, grown):
+    if reader.decode:
+        return
+    size, e, v = part.chunk, part.key_width, part.value_width
+    heads = times * reader.case.batch * part.heads
+    chunks = -(-reader.case.seq // size) * heads
+    if not part.per_channel:
+        solve = size * (size - 1) * (e + v)
+        more = chunks * (solve + (solve + 2 * size * size * (e + v) if reader.train else 0))
+        reader.add("triangle", line, more, more)
+    if reader.train:
+        less = -heads * 4 * 2 * size * e * v
+        reader.add("empty state", line, less, less)
 
 
-def hyper(prefix, spans, each):
-    """DeepSeek V4's hyper-connections around both halves of a layer, `each` FLOPs a half and layer."""
-    found = {}
-    for span, count in spans.items():
-        found |= moved(f"{prefix}.{span}", count * each, "attn_hc", "ffn_hc")
-    return found
+def lightning(reader, line, part, op, times, grown):
+    if reader.train:
+        first = min(part.block, reader.case.seq)
+        last = (reader.case.seq - 1) % part.block + 1
+        less = -times * reader.case.batch * part.heads * 2 * part.width**2 * (first + 2 * last)
+        reader.add("empty state", line, less, less)
 
 
-def altup(spans, each):
-    found = {}
-    for span, count in spans.items():
-        found |= moved(f"model.layers.{span}", count * each, "altup")
-    return found
+def twice(reader, line, part, op, times, grown):
+    if op.name == "scores" and not reader.decode:
+        reader.add("scores twice", line, 0, times * grown * op.required)
 
 
-def scored(*layers):
-    """The indexer's scores run in a module of their own; its square by the causal rate of 4: 16 for 10 positions."""
-    found = {}
-    for layer in layers:
-        at = f"model.layers.{layer}.self_attn.compressor.indexer"
-        found |= {at: -7296, f"{at}.scorer": 7296}
-    return found
+def mixed(reader, line, part, op, times, grown):
+    """DeepSeek V4 mixes its streams in the layer; HY V4 does it in the module that holds the weights."""
+    if op.name == "mix" and reader.case.raw["model_type"] == "deepseek_v4":
+        each = times * grown * op.full
+        reader.add("other module", line, -each, -each)
+        reader.add("other module", reader.above(line), each, each)
 
 
-def solved(line, layers, heads, widths, batch=2):
-    """One chunk of 64 a sequence."""
-    return Other("triangle", {line: layers * batch * heads * 64 * 63 * widths})
-
-
-NEXT = "model.layers.0-2,4.linear_attn"
-OTHER = {
-    "diffllama": Other("scores twice", {}, {"model.layers.*.self_attn": 4 * 2 * 190 * 2 * 32}),
-    "diffllama 2": Other("scores twice", {}, {"model.layers.*.self_attn": 4 * 2 * 190 * 2 * 32}),
-    "doge 3": Other("parent", moved("model.layers.*.mlp", 29184, "down_embed", "up_embed")),
-    "deepseek_v4": Other(
-        "parent",
-        hyper("model.layers", {"0": 1, "1": 1, "2,5": 2, "3": 1, "4": 1}, 16416) | scored(1, 3),
-    ),
-    "deepseek_v4 2": Other("parent", hyper("model.layers", {"0-2": 3, "3": 1, "4": 1}, 29184) | scored(3)),
-    "llama4_text": Other(
-        "idle experts",
-        {
-            f"model.layers.{i}.feed_forward.experts": len(i.split(",")) * 5 * 6 * 2 * 19 * 24 * 20
-            for i in ("1,5", "3")
-        },
-    ),
-    "llama4_text 2": Other(
-        "idle experts", {f"model.layers.{i}.feed_forward.experts": 5 * 6 * 2 * 19 * 24 * 20 for i in (0, 4)}
-    ),
-    "qwen3_next: qwen3 next": solved(NEXT, 4, 4, 16),
-    "qwen3_next: qwen3 next, some dense": solved("model.layers.0,2,4.linear_attn", 3, 4, 16),
-    "qwen3_5_text: qwen3.5": solved(NEXT, 4, 4, 16),
-    "qwen3_5_moe_text: qwen3.5 moe": solved(NEXT, 4, 4, 16),
-    "olmo_hybrid: olmo hybrid": solved(NEXT, 4, 4, 18),
-    "olmo_hybrid: olmo hybrid listed": solved("model.layers.1,3-4.linear_attn", 3, 4, 16),
-    "qwen3_5": solved("model.language_model.layers.0,2.linear_attn", 2, 4, 16, batch=1),
-    "gemma 3n": Other("parent", altup({"0-2": 3, "3": 1, "4": 1, "5-7": 3}, 43776)),
-    "gemma 3n unshared, untied, biased": Other("parent", altup({"0-3,5-7": 7, "4": 1}, 43776)),
-    "gemma 3n by default patterns": Other("parent", altup({"0-2": 3, "3": 1, "4": 1, "5": 1, "6-7": 2}, 19456)),
-    # 14 more places on either side of the diagonal, 19 - 5 of them inside
-    "gemma 4 as an encoder": Other(
-        "inclusive window", {}, {"model.layers.0-4,6.self_attn": 6 * 2 * 2 * 14 * 4 * 4 * 12}
-    ),
-    "deberta-v2 positions": Other(
-        "parent",
-        {
-            "deberta.encoder.layer.*.attention.self": -55296,
-            "deberta.encoder.layer.*.attention.self.query_proj": 27648,
-            "deberta.encoder.layer.*.attention.self.key_proj": 27648,
-        },
-    ),
-    "mllama": Other(
-        "padding pairs", {"model.vision_model": 2 * 2 * (2 * 40) ** 2},
-        {
-            "model.vision_model": 2 * 2 * (2 * 40) ** 2,
-            # 2 tiles of 3 padded tokens, 2 images
-            "model.vision_model.transformer.layers.*.self_attn": -3 * 2 * 36 * 4 * 24,
-            "model.vision_model.global_transformer.layers.*.self_attn": -2 * 2 * 36 * 4 * 24,
-        },
-    ),
+RULES = {
+    HyperConnection: mixed, Experts: idle, IndexCore: scored, GatedDelta: delta, LightningCore: lightning,
+    DifferentialCore: twice,
 }  # fmt: skip
-"""name of a case: what its program does otherwise."""
+
+
+def special(reader):
+    """What one family does otherwise."""
+    kind = reader.case.raw["model_type"]
+    if kind == "gemma4_text":
+        inclusive(reader)
+    if kind == "mllama" and not reader.decode:
+        padded = 2 * 2 * (2 * 40) ** 2
+        reader.add("padding pairs", "model.vision_model", padded, padded)
+        # two images of two tiles with three padded tokens each, width 24
+        for name, layers in (("transformer", 3), ("global_transformer", 2)):
+            reader.add("padding pairs", f"model.vision_model.{name}.layers.*.self_attn", 0, -layers * 2 * 6**2 * 4 * 24)
+    if reader.case.raw.get("share_att_key"):
+        # positions go through the projections of queries and keys: 2·8 positions, 24 wide, 3 layers
+        at, each = "deberta.encoder.layer.*.attention.self", (3 if reader.train else 1) * 3 * 2 * 8 * 24 * 24
+        for name, more in ((at, -2 * each), (f"{at}.query_proj", each), (f"{at}.key_proj", each)):
+            reader.add("other module", name, more, more)
+        if reader.train:
+            reader.add("no gradient", f"{at}.key_proj", -2 * each // 3, -2 * each // 3)
+
+
+def inclusive(reader):
+    for line, leaf, times in reader.result.parts:
+        mask = getattr(leaf.part, "mask", None)
+        if isinstance(mask, Both):
+            pairs = 2 * (reader.case.seq - mask.reach - 1) * reader.case.batch * leaf.part.heads * times
+            more = pairs * 2 * (leaf.part.key_width + leaf.part.value_width) * (3 if reader.train else 1)
+            reader.add("inclusive window", line, 0, more)

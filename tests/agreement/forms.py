@@ -1,20 +1,23 @@
-"""Which cases count the whole somewhere, by cause; one that stops to do so fails until it leaves this list."""
+"""Which causes apply to which cases; each list is exact."""
 
 BY_CAUSE = {
     "eager": (
         "granite_swa", "granite_swa 2", "gemma2", "gemma2 2", "vaultgemma", "bloom", "bloom 2", "gptj", "gptj 2",
         "codegen", "codegen 2", "gpt_neo", "gpt_neo 2", "gpt_neox_japanese", "gpt_neox_japanese 2", "mpt", "mpt 2",
         "xglm", "openai-gpt", "flint", "gpt_oss", "gpt_oss 2", "granitemoe_swa", "mimo_v2_flash", "mimo_v2_flash 2",
-        "hy_v4", "deepseek_v4", "deepseek_v4 2", "paligemma 2", "gemma4",
+        "hy_v4", "deepseek_v4", "deepseek_v4 2", "paligemma 2", "gemma4", "gemma2 2 | training", "bloom | training",
+        "gptj | training", "mpt | training", "gpt_oss | training", "deepseek_v4 | training",
     ),
     "unfused": (
         "falcon", "falcon 5", "minicpm3 2", "deepseek_v2", "deepseek_v2 2", "deepseek_v3", "deepseek_v3 2",
         "glm4_moe_lite", "mistral4", "axk1", "deepseek_v32", "glm_moe_dsa", "glm_moe_dsa 2", "axk2", "longcat_flash",
-        "kimi_k25",
+        "kimi_k25", "deepseek_v32 | step", "falcon | training", "deepseek_v2 | training", "deepseek_v3 | training",
+        "deepseek_v32 | training", "longcat_flash | training", "doge 3 | training", "t5 | training",
+        "mt5 | training", "umt5 | training", "t5 gated | training",
     ),
     "indexer": (
         "minimax_m3_vl_text", "deepseek_v32", "glm_moe_dsa", "glm_moe_dsa 2", "axk2", "hy_v4", "deepseek_v4",
-        "deepseek_v4 2", "minimax_m3_vl",
+        "deepseek_v4 2", "minimax_m3_vl", "deepseek_v32 | training", "deepseek_v4 | training",
     ),
     "scan": (
         "mamba: mamba", "mamba: mamba biased, untied", "falcon_mamba: falcon mamba", "mamba2: mamba2",
@@ -27,11 +30,21 @@ BY_CAUSE = {
         "qwen3_next: qwen3 next, some dense", "qwen3_5_text: qwen3.5", "qwen3_5_moe_text: qwen3.5 moe",
         "minimax: minimax", "minimax: minimax listed", "kimi_linear: kimi linear", "kimi_linear: kimi linear listed",
         "olmo_hybrid: olmo hybrid", "olmo_hybrid: olmo hybrid listed", "bailing_hybrid: bailing hybrid",
-        "bailing_hybrid: bailing hybrid biased", "xlstm: xlstm", "qwen3_5",
+        "bailing_hybrid: bailing hybrid biased", "xlstm: xlstm", "qwen3_5", "mamba: mamba | step",
+        "mamba2: mamba2 | step", "jamba: jamba | step", "bamba: bamba | step", "granitemoehybrid: granite | step",
+        "falcon_h1: falcon h1 | step", "zamba2: zamba2 | step", "nemotron_h: nemotron pattern | step",
+        "qwen3_next: qwen3 next | step", "qwen3_5_text: qwen3.5 | step", "kimi_linear: kimi linear | step",
+        "olmo_hybrid: olmo hybrid | step", "mamba: mamba | training", "mamba2: mamba2 | training",
+        "jamba: jamba | training", "bamba: bamba | training", "granitemoehybrid: granite | training",
+        "falcon_h1: falcon h1 | training", "zamba2: zamba2 | training", "nemotron_h: nemotron pattern | training",
+        "qwen3_next: qwen3 next | training", "qwen3_5_text: qwen3.5 | training",
+        "kimi_linear: kimi linear | training", "olmo_hybrid: olmo hybrid | training", "minimax: minimax | training",
+        "xlstm: xlstm | training",
     ),
-    "average": ("gemma4",),
+    "average": (
+        "gemma4",
+    ),
     "cut positions": (
-        "wav2vec2", "hubert",
         "mamba: mamba", "mamba: mamba biased, untied", "falcon_mamba: falcon mamba", "mamba2: mamba2",
         "mamba2: mamba2 biased, tied", "jamba: jamba", "jamba: jamba dense", "bamba: bamba", "bamba: bamba biased",
         "bamba: bamba without attention", "granitemoehybrid: granite", "granitemoehybrid: granite dense",
@@ -44,6 +57,61 @@ BY_CAUSE = {
         "olmo_hybrid: olmo hybrid listed", "bailing_hybrid: bailing hybrid", "bailing_hybrid: bailing hybrid biased",
         "recurrent_gemma: recurrent gemma", "recurrent_gemma: recurrent gemma wide", "lfm2: lfm2",
         "lfm2: lfm2 biased, untied", "lfm2_moe: lfm2 moe", "lfm2_moe: lfm2 moe without bias", "lfm3: lfm3",
-        "lfm3: lfm3 plain", "qwen3_5",
+        "lfm3: lfm3 plain", "wav2vec2", "hubert", "qwen3_5", "mamba: mamba | step", "mamba2: mamba2 | step",
+        "jamba: jamba | step", "bamba: bamba | step", "granitemoehybrid: granite | step",
+        "falcon_h1: falcon h1 | step", "zamba2: zamba2 | step", "nemotron_h: nemotron pattern | step",
+        "qwen3_next: qwen3 next | step", "qwen3_5_text: qwen3.5 | step", "kimi_linear: kimi linear | step",
+        "olmo_hybrid: olmo hybrid | step", "lfm2: lfm2 | step", "mamba: mamba | training",
+        "mamba2: mamba2 | training", "jamba: jamba | training", "bamba: bamba | training",
+        "granitemoehybrid: granite | training", "falcon_h1: falcon h1 | training", "zamba2: zamba2 | training",
+        "nemotron_h: nemotron pattern | training", "qwen3_next: qwen3 next | training",
+        "qwen3_5_text: qwen3.5 | training", "kimi_linear: kimi linear | training",
+        "olmo_hybrid: olmo hybrid | training", "lfm2: lfm2 | training",
+        "recurrent_gemma: recurrent gemma | training", "wav2vec2 | training", "hubert | training",
+    ),
+    "window in the cache": (
+        "mistral | step", "qwen2 2 | step", "gemma2 2 | step", "gemma3_text 2 | step", "cohere2 | step",
+        "mixtral 2 | step", "phimoe | step", "gpt_oss | step", "llama4_text | step", "gemma 3n | step",
+        "gemma 4 edge | step", "gemma 4 experts | step",
+    ),
+    "expanded": (
+        "deepseek_v2 | step", "deepseek_v3 | step", "minicpm3 | step", "deepseek_v32 | step", "longcat_flash | step",
+        "kimi_linear: kimi linear | step",
+    ),
+    "idle experts": (
+        "llama4_text", "llama4_text 2", "llama4_text | step", "llama4_text | training",
+    ),
+    "other module": (
+        "doge 3", "deepseek_v4", "deepseek_v4 2", "gemma 3n", "gemma 3n unshared, untied, biased",
+        "gemma 3n by default patterns", "deberta-v2 positions", "gemma 3n | step", "gemma 3n | training",
+        "doge 3 | training", "deepseek_v4 | training", "deberta-v2 positions | training",
+    ),
+    "triangle": (
+        "qwen3_next: qwen3 next", "qwen3_next: qwen3 next, some dense", "qwen3_5_text: qwen3.5",
+        "qwen3_5_moe_text: qwen3.5 moe", "olmo_hybrid: olmo hybrid", "olmo_hybrid: olmo hybrid listed", "qwen3_5",
+        "qwen3_next: qwen3 next | training", "qwen3_5_text: qwen3.5 | training",
+        "olmo_hybrid: olmo hybrid | training",
+    ),
+    "empty state": (
+        "qwen3_next: qwen3 next | training", "qwen3_5_text: qwen3.5 | training",
+        "kimi_linear: kimi linear | training", "olmo_hybrid: olmo hybrid | training", "minimax: minimax | training",
+    ),
+    "no gradient": (
+        "deepseek_v32 | training", "deepseek_v4 | training", "deberta-v2 positions | training",
+    ),
+    "scores twice": (
+        "diffllama", "diffllama 2", "diffllama | training",
+    ),
+    "inclusive window": (
+        "gemma 4 as an encoder", "gemma 4 as an encoder | training",
+    ),
+    "padding pairs": (
+        "mllama",
+    ),
+    "constant input": (
+        "whisper | training", "wav2vec2 | training", "hubert | training", "vit | training", "deit | training",
+        "ijepa | training", "dinov2 | training", "dinov2_with_registers | training", "dinov3_vit | training",
+        "beit | training", "clip_vision_model | training", "siglip_vision_model | training", "pixtral | training",
+        "clip | training", "siglip | training",
     ),
 }  # fmt: skip

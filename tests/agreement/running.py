@@ -138,7 +138,7 @@ def _trained(case, model):
     inputs = (case.inputs or tokens)(case, case.seq)
     with flopsight.torch.counting(model) as c:
         out = model(**inputs, use_cache=False) if _takes_cache(model) else model(**inputs)
-        out[0].float().sum().backward()
+        sum(t.float().sum() for t in out.values() if isinstance(t, torch.Tensor) and t.requires_grad).backward()
     model.zero_grad()
     return c.counted
 
