@@ -1,7 +1,7 @@
 """How long each part should take: the ledger's work over what this machine was measured to do.
 
-    product     FLOPs / rate at as many rows           attention core   max(FLOPs / its rate, bytes / bandwidth)
-    vector op   bytes / bandwidth of that working set  every op         + one launch
+    product     FLOPs / rate at as many rows           attention core   FLOPs / its rate; cache / its rate in decode
+    vector op   bytes / what a vector op of that size moves  every op         + one launch
     backward    a product twice, a vector op twice     optimizer        7 values of each parameter / bandwidth
 
 Nothing is fitted to the model that is then run.
@@ -108,7 +108,7 @@ def forecasts(book: Ledger, workload: Workload, machine: Machine) -> list[Foreca
 def _optimizer(params: int, machine: Machine) -> Forecast:
     moved = float(ADAM * params * WIDTHS[machine.dtype])
     return Forecast(
-        "optimizer", {"optimizer": moved / machine.moved.values[-1]}, {}, activations=moved,
+        "optimizer", {"optimizer": moved / machine.copied}, {}, activations=moved,
         bound=Bound(memory=moved / machine.bandwidth),
     )  # fmt: skip
 
@@ -142,7 +142,7 @@ def _passes(one: Leaf, ops: list[Op], work: Work, phase: Phase, machine: Machine
 def _gradient_table(part: Part, machine: Machine) -> float:
     """The gradient of an embedding is a whole table, written though a few rows of it are not zero."""
     rows = part.rows * part.width if isinstance(part, Embedding) else 0
-    return rows * WIDTHS[machine.dtype] / machine.moved.values[-1]
+    return rows * WIDTHS[machine.dtype] / machine.copied
 
 
 def _bound(f: Forecast, ops: int, machine: Machine) -> Bound:
@@ -163,9 +163,15 @@ def _op_seconds(op: Op, part: Part, work: Work, machine: Machine) -> float:
     if op.engine == "vector":
         return copied + machine.launch
     if op.core:
-        rate = machine.attention if work.queries > 1 else machine.products.values[-1]
-        return max(float(op.executed) / rate, copied) + machine.launch
+        return _core_seconds(op, work, machine) + machine.launch
     return float(op.executed) / machine.products(_rows(part, work)) + machine.launch
+
+
+def _core_seconds(op: Op, work: Work, machine: Machine) -> float:
+    """Many queries are bound by products, one query by the cache that it goes through."""
+    if work.queries > 1:
+        return float(op.executed) / machine.attention
+    return float(op.cache_reads + op.cache_writes) * WIDTHS[machine.dtype] / machine.cached
 
 
 def _rows(part: Part, work: Work) -> float:

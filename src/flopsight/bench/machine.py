@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from flopsight.bench.subject import TORCH_NAMES
@@ -19,8 +20,8 @@ _SIDE_ELSEWHERE: Final = 4096
 _POOL: Final = {"cpu": 2**27}
 _POOL_ELSEWHERE: Final = 2**30
 """Bytes of the matrices that take turns: more than any cache holds, as the weights of a model are."""
-_SIZES: Final = (2**18, 2**22, 2**24)
-"""Working sets beside the one that lies in the main memory."""
+_SIZES: Final = (2**14, 2**18, 2**20, 2**22, 2**24)
+"""Bytes of vector ops, beside those of one that lies in the main memory."""
 _SECONDS: Final = 0.25
 PASSES: Final = 2
 """Times that each thing is measured, one after the other."""
@@ -55,13 +56,15 @@ class Machine:
     dtype      the number format that the model runs in
     products   FLOP/s of x W^T by rows of x, the matrix coming from memory
     attention  FLOP/s of fused causal attention on a few hundred tokens
-    moved      B/s of a copy by working set
+    cached     B/s of one token's attention behind so many
+    moved      B/s of a vector op by the bytes it reads and writes
     """
 
     ceilings: Ceilings
     dtype: str
     products: Curve
     attention: float
+    cached: float
     moved: Curve
     launch: float
 
@@ -69,6 +72,11 @@ class Machine:
     def peak(self) -> float:
         """FLOP/s of the fastest product in this format; 0 where it was not measured."""
         return self.ceilings.peaks.get(self.dtype, 0.0)
+
+    @property
+    def copied(self) -> float:
+        """B/s of what is read and written in place: a copy in the main memory."""
+        return self.ceilings.memory.get("copy", self.moved.values[-1])
 
     @property
     def bandwidth(self) -> float:
@@ -95,7 +103,13 @@ def measure_ceilings(device: TorchDevice, dtype: str | None) -> Ceilings:
 def measure_machine(device: TorchDevice, ceilings: Ceilings, dtype: str) -> Machine:
     """Probe products by rows, attention and copies; a few seconds."""
     return Machine(
-        ceilings, dtype, _products(device, dtype), _attention(device, dtype), _moved(device), _launch(device, dtype)
+        ceilings,
+        dtype,
+        _products(device, dtype),
+        _attention(device, dtype),
+        _cached(device, dtype),
+        _moved(device, dtype),
+        _launch(device, dtype),
     )
 
 
@@ -133,6 +147,14 @@ def _attention(device: TorchDevice, dtype: str) -> float:
     return 2 * 2 * _HEADS * _WIDTH * (_TOKENS * (_TOKENS + 1) // 2) / seconds
 
 
+def _cached(device: TorchDevice, dtype: str) -> float:
+    torch, kind = device.torch, _kind(device, dtype)
+    q = torch.randn(1, _HEADS, 1, _WIDTH, device=device.device).to(kind)
+    k, v = (torch.randn(1, _HEADS, _TOKENS, _WIDTH, device=device.device).to(kind) for _ in range(2))
+    attend = torch.nn.functional.scaled_dot_product_attention
+    return 2 * _HEADS * _TOKENS * _WIDTH * int(kind.itemsize) / _seconds(device, lambda: attend(q, k, v))
+
+
 def _launch(device: TorchDevice, dtype: str) -> float:
     """One op of a stack of small modules: each a product and an addition onto its input."""
     torch, kind = device.torch, _kind(device, dtype)
@@ -149,14 +171,15 @@ def _launch(device: TorchDevice, dtype: str) -> float:
     return _seconds(device, run) / (2 * _DEEP)
 
 
-def _moved(device: TorchDevice) -> Curve:
-    sizes = sorted({*_SIZES, bandwidth.largest(device, levels_of(device))})
-    rates = [max(_copied(device, size) for _ in range(PASSES)) for size in sizes]
+def _moved(device: TorchDevice, dtype: str) -> Curve:
+    """A sum of two tensors into a new one, as programs write vector ops: bytes over time, the allocation included."""
+    torch, kind = device.torch, _kind(device, dtype)
+    sizes = (*_SIZES, bandwidth.largest(device, levels_of(device)))
+    rates = []
+    for size in sizes:
+        x, y = (torch.ones(size // 3 // kind.itemsize, device=device.device, dtype=kind) for _ in range(2))
+        rates.append(size / _seconds(device, partial(torch.add, x, y)))
     return Curve(tuple(map(float, sizes)), tuple(rates))
-
-
-def _copied(device: TorchDevice, size: int) -> float:
-    return bandwidth.measure(device, "copy", size, levels_of(device), _SECONDS / PASSES).best
 
 
 def _seconds(device: TorchDevice, run: Callable[[], object]) -> float:

@@ -134,6 +134,7 @@ def check(ask: Ask, book: Ledger) -> None:
         raise UsageError("A batch is a whole number of at least 1.")
     if not 1 <= ask.seconds <= 86_400:
         raise UsageError(f"The time for a bench is from 1 s to a day; got {ask.seconds:g}.")
+    list(workloads(ask, book))  # says which number means nothing
     streams = {one.stream for one in book.leaves}
     if not streams <= set(_SHARED) or book.by_sample or "scored" not in streams:
         others = ", ".join(sorted(streams - set(_SHARED))) or "no output head"
@@ -147,7 +148,7 @@ def check(ask: Ask, book: Ledger) -> None:
 
 def workloads(ask: Ask, book: Ledger) -> Iterator[Workload]:
     """Every phase at every batch."""
-    seq = ask.seq or min(DEFAULT_TOKENS, book.model.context or DEFAULT_TOKENS)
+    seq = min(DEFAULT_TOKENS, book.model.context or DEFAULT_TOKENS) if ask.seq is None else ask.seq
     past = ask.past if ask.past is not None else seq
     for phase in ask.phases:
         for batch in ask.batches:
@@ -163,7 +164,7 @@ def _layers(book: Ledger) -> int:
 
 
 def _vocabulary(book: Ledger) -> int:
-    return max(one.part.rows for one in book.leaves if isinstance(one.part, Embedding))
+    return next(one.part.rows for one in book.leaves if isinstance(one.part, Embedding))
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +274,7 @@ def _times(book: Ledger, whole: Ledger, parts: Sequence[Part]) -> dict[str, floa
     found: dict[str, float] = {}
     for part in parts:
         below = [path for path in here if path == part.path or path.startswith(f"{part.path}.")]
-        own = [f"{part.path}.{leaf}" for leaf in part.leaves] or below
+        own = [f"{part.path}.{leaf}" for leaf in part.leaves] or (below if "*" in part.path else [])
         inside = [path for path in own if path in here]
         if inside:
             found[part.path] = sum(there[p] for p in inside) / sum(here[p] for p in inside)

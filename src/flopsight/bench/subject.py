@@ -209,6 +209,7 @@ def _transformers(raw: Mapping[str, Any], name: str, dtype: str, device: TorchDe
                 f"{name}: transformers {transformers.__version__} could not build it ({_first(error)}). Check the "
                 "config, or pass --using reference for a Llama or a GPT-2."
             ) from error
+    module.tie_weights()  # left out with the initialization
     fill(module, device.torch)
     taken = inspect.signature(module.forward).parameters
     cache = next((key for key in ("past_key_values", "cache_params") if key in taken), "past_key_values")
@@ -227,12 +228,20 @@ def _config(transformers: Any, raw: Mapping[str, Any], name: str) -> Any:
         )
     try:
         with _quiet():
-            return transformers.AutoConfig.for_model(**kept)
+            return _without_dropout(transformers.AutoConfig.for_model(**kept))
     except Exception as error:
         raise BadConfig(
             f"{name}: transformers rejects this config ({_first(error)}). Check its values against the family's "
             "documentation."
         ) from error
+
+
+def _without_dropout(config: Any) -> Any:
+    """As large models train; with it attention leaves its fused kernel."""
+    for key, value in config.to_dict().items():
+        if isinstance(value, float) and ("dropout" in key or key.endswith("_pdrop")):
+            setattr(config, key, 0.0)
+    return config
 
 
 def _first(error: Exception) -> str:

@@ -61,7 +61,8 @@ def shape_of(raw: Mapping[str, Any]) -> Shape:
 def _gpt2(raw: Mapping[str, Any]) -> Shape:
     width, heads = int(raw.get("n_embd", 768)), int(raw.get("n_head", 12))
     return Shape(
-        "gpt2", int(raw.get("vocab_size", 50257)), int(raw.get("n_layer", 12)), width, heads, heads, width // heads,
+        "gpt2", int(raw.get("vocab_size", 50257)), int(raw.get("n_layer", raw.get("num_hidden_layers", 12))),
+        width, heads, heads, width // heads,
         int(raw.get("n_inner") or 4 * width), str(raw.get("activation_function", "gelu_new")),
         float(raw.get("layer_norm_epsilon", 1e-5)), tied=bool(raw.get("tie_word_embeddings", True)),
         positions=int(raw.get("n_positions", 1024)),
@@ -86,7 +87,8 @@ def _llama(raw: Mapping[str, Any], family: str) -> Shape:
 def _theta(raw: Mapping[str, Any]) -> float:
     """The base of the rotary angles; it changes values, not work."""
     nested = raw.get("rope_parameters") or {}
-    return float(raw.get("rope_theta") or nested.get("rope_theta") or 1e4)
+    usual = 1e6 if raw.get("model_type") == "mixtral" else 1e4
+    return float(raw.get("rope_theta") or nested.get("rope_theta") or usual)
 
 
 def _window(raw: Mapping[str, Any], family: str) -> int:
