@@ -86,6 +86,8 @@ def test_a_joint_graph_tells_forward_from_backward():
     )(x).sum().backward()
     torch._dynamo.reset()
     assert (parts["forward"].flops.required, parts["backward"].flops.required) == (ONE, 2 * ONE)
+    assert parts["forward"].during("forward").flops.required == ONE
+    assert parts["backward"].during("backward").flops.required == 2 * ONE
 
 
 def test_branches():

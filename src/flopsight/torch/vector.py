@@ -3,6 +3,9 @@
 One arithmetic operation on one value is one FLOP, and so is a transcendental function. Every other op on elements is
 taken as one operation an element of its output (of its input, where it reduces).
 
+A product by broadcasting whose result is then summed, `(a[..., None] * b).sum(-2)`, runs on the vector engine as it is
+written, and is counted there: 2 FLOPs a multiply-add among the vector FLOPs, none among the matrix FLOPs.
+
     softmax 5    silu 5, gelu 8, sigmoid and tanh 4    RMSNorm 3, LayerNorm 5, and one for a weight, one for a bias
     backward of these: twice the forward
     lerp, addcmul, addcdiv 3    addr 2
