@@ -92,12 +92,19 @@ def counting(model: torch.nn.Module | None = None) -> Iterator[Counting]:
 
 @contextmanager
 def watching(mode: CountingMode) -> Iterator[Counting]:
-    """Everything that counting needs around a given mode."""
+    """A given mode, entered."""
+    with surroundings(mode), mode:
+        yield Counting(mode)
+
+
+@contextmanager
+def surroundings(mode: CountingMode) -> Iterator[None]:
+    """Everything that counting needs around a mode."""
     with (
         torch.compiler.set_stance("force_eager"), _quiet(), mode.passes, higher_order.plainly(),
-        kernels.watched(mode), sharded.shapes_unseen(), mode,
+        kernels.watched(mode), sharded.shapes_unseen(),
     ):  # fmt: skip
-        yield Counting(mode)
+        yield
 
 
 @contextmanager
