@@ -27,6 +27,7 @@ class Checked:
     explained_full: dict
     explained_required: dict
     causes: frozenset
+    places: int
     counted: Flops
     ledger: Flops
 
@@ -39,7 +40,8 @@ def checked(name):
     ledger = [sum(int(getattr(p.ledger, column)) for p in result.pairs) for column in ("required", "full", "executed")]
     return Checked(
         case.raw["model_type"], result.attention, result.counted.uncounted, result.off("full"), result.off("required"),
-        _sum(rules, 0), _sum(rules, 1), frozenset(rules), result.counted.flops, Flops(*ledger),
+        _sum(rules, 0), _sum(rules, 1), frozenset(rules), len(result.pairs), result.counted.flops,
+        Flops(*ledger),
     )  # fmt: skip
 
 
