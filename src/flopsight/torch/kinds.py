@@ -125,6 +125,8 @@ NO_WORK: Final = frozenset(
     }
 )
 """Namespaces that move data between devices or only ask: no FLOPs."""
+COPIES: Final = frozenset({"fsdp", "symm_mem"})
+"""Namespaces that pack and send parts of tensors; some of their ops multiply what arrives."""
 OURS: Final = frozenset({"quantized", "_quantized", "mkldnn", "onednn", "mkl", "quantization", "inductor", "rngprims"})
 """Namespaces that come with PyTorch."""
 QUESTION: Final = re.compile(r"_(stride|padding|dilation|groups|transpose|output_padding|sizes|nbytes|md|supported)$")
@@ -135,6 +137,8 @@ def kind_of(op: Any) -> Kind:
     namespace, name = op._schema.name.split("::")
     if namespace in NO_WORK:
         return "free"
+    if namespace in COPIES:
+        return "contraction" if CONTRACTION.search(name) else "move"
     if namespace in OURS:
         return _packed(name)
     if namespace not in ("aten", "prims"):
