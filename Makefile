@@ -15,17 +15,20 @@ $(VENV)/core: pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt -e .
 	touch $@
 
-$(VENV)/dev: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(VENV)/torch: $(VENV)/core
 	$(PIP) install -c constraints.txt torch==2.13.0
-	$(PIP) install -c constraints.txt -e '.[dev]'
-	touch $(VENV)/core $@
+	touch $@
 
-run: $(VENV)/core            ## set up, then count a model, translate a throughput into MFU, answer a claim, look at this machine
+$(VENV)/dev: pyproject.toml constraints.txt $(VENV)/torch
+	$(PIP) install -c constraints.txt -e '.[dev]'
+	touch $(VENV)/core $(VENV)/torch $@
+
+run: $(VENV)/torch            ## set up, count a model, turn a throughput into MFU, answer a claim, look at this machine, run a model on it
 	$(BIN)/flopsight count llama-3.1-8b --depth 2
 	$(BIN)/flopsight mfu llama-3.1-8b --tokens-per-s 24000 --on 8xH100-SXM --phase train --seq 8192
 	$(BIN)/flopsight can dense:1T --on 8xH100-SXM --tokens-per-s 33.33
 	$(BIN)/flopsight hardware here
+	$(BIN)/flopsight bench smollm2-135m --phase prefill,decode,train --seq 128 --seconds 40
 
 test: $(VENV)/dev            ## set up with the test tools, then run every test
 	$(BIN)/python -m pytest
