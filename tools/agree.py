@@ -13,9 +13,9 @@ MARK = "<!-- written by tools/agree.py; change the code, then run `python tools/
 PHASES = ("prompt", "step", "training")
 INTRO = """\
 flopsight counts work twice: the *ledger* derives it from a config, the *counter* of `flopsight.torch` adds it up while
-a real model runs. This page compares the two on tiny models of every family that the installed `transformers`
-({version}) can build: each is run on the CPU, and counted and ledger are compared **place by place** (module by module,
-both in `full` and in `required`), not only in total.
+a real model runs. This page compares the two on tiny models of the families that both know, flopsight and
+`transformers` ({version}): each is run on the CPU, and counted and ledger are compared **place by place** (module by
+module, both in `full` and in `required`), not only in total.
 
 {runs} runs of {models} configs of {families} families, {places} places: **{equal} runs are equal everywhere, in both
 columns**. In every other run each difference is explained to the FLOP by the causes below; a difference that no cause
@@ -30,7 +30,7 @@ token behind twelve in the cache; training is forward and backward.
 def page():
     """The text of the page."""
     import transformers
-    from tests.agreement.cases import CASES, checked
+    from tests.agreement.cases import ABSENT, CASES, checked
     from tests.agreement.causes import CAUSES
 
     results = {name: checked(name) for name in CASES}
@@ -45,7 +45,8 @@ def page():
     for family in families:
         mine = {name: one for name, one in results.items() if one.family == family}
         lines.append(f"| {family} | " + " | ".join(cell(mine, phase) for phase in PHASES) + " |")
-    lines += ["", "## Causes", ""] + [f"- **{cause}** {text}" for cause, text in CAUSES.items()]
+    lines += ["", "## Causes", ""] + [f"- **{cause}**: {text}" for cause, text in CAUSES.items()]
+    lines += ["", "## Not run", ""] + [f"- {family}: {why}" for family, why in sorted(ABSENT.items())]
     return "\n".join(lines) + "\n"
 
 

@@ -14,6 +14,23 @@ from tests.agreement.texts import TEXTS
 CASES = TEXTS | OTHERS | DECODED | TRAINED
 LISTED = {name: frozenset(cause for cause, names in BY_CAUSE.items() if name in names) for name in CASES}
 
+BODY = "transformers has only its body, which runs inside its composite"
+ABSENT = {
+    **dict.fromkeys(
+        (
+            "glm4v_moe_text", "glm4v_text", "glm_ocr_text", "qwen2_5_vl_text", "qwen2_vl_text", "qwen3_vl_moe_text",
+            "qwen3_vl_text", "step3p5",
+        ),
+        BODY,
+    ),
+    "gemma3n": "its towers need timm; its text is compared",
+    **dict.fromkeys(
+        ("siglip2", "siglip2_text_model", "siglip2_vision_model"),
+        "its pictures are packed; only its tensors are compared",
+    ),
+}  # fmt: skip
+"""Families of ours that transformers has and that are not run: why."""
+
 
 @dataclass(frozen=True)
 class Checked:

@@ -30,7 +30,7 @@ BY_CAUSE = {
         "qwen3_next: qwen3 next, some dense", "qwen3_5_text: qwen3.5", "qwen3_5_moe_text: qwen3.5 moe",
         "minimax: minimax", "minimax: minimax listed", "kimi_linear: kimi linear", "kimi_linear: kimi linear listed",
         "olmo_hybrid: olmo hybrid", "olmo_hybrid: olmo hybrid listed", "bailing_hybrid: bailing hybrid",
-        "bailing_hybrid: bailing hybrid biased", "xlstm: xlstm", "qwen3_5", "mamba: mamba | step",
+        "bailing_hybrid: bailing hybrid biased", "xlstm: xlstm", "qwen3_5", "qwen3_5_moe", "mamba: mamba | step",
         "mamba2: mamba2 | step", "jamba: jamba | step", "bamba: bamba | step", "granitemoehybrid: granite | step",
         "falcon_h1: falcon h1 | step", "zamba2: zamba2 | step", "nemotron_h: nemotron pattern | step",
         "qwen3_next: qwen3 next | step", "qwen3_5_text: qwen3.5 | step", "kimi_linear: kimi linear | step",
@@ -57,8 +57,8 @@ BY_CAUSE = {
         "olmo_hybrid: olmo hybrid listed", "bailing_hybrid: bailing hybrid", "bailing_hybrid: bailing hybrid biased",
         "recurrent_gemma: recurrent gemma", "recurrent_gemma: recurrent gemma wide", "lfm2: lfm2",
         "lfm2: lfm2 biased, untied", "lfm2_moe: lfm2 moe", "lfm2_moe: lfm2 moe without bias", "lfm3: lfm3",
-        "lfm3: lfm3 plain", "wav2vec2", "hubert", "qwen3_5", "mamba: mamba | step", "mamba2: mamba2 | step",
-        "jamba: jamba | step", "bamba: bamba | step", "granitemoehybrid: granite | step",
+        "lfm3: lfm3 plain", "wav2vec2", "hubert", "qwen3_5", "qwen3_5_moe", "mamba: mamba | step",
+        "mamba2: mamba2 | step", "jamba: jamba | step", "bamba: bamba | step", "granitemoehybrid: granite | step",
         "falcon_h1: falcon h1 | step", "zamba2: zamba2 | step", "nemotron_h: nemotron pattern | step",
         "qwen3_next: qwen3 next | step", "qwen3_5_text: qwen3.5 | step", "kimi_linear: kimi linear | step",
         "olmo_hybrid: olmo hybrid | step", "lfm2: lfm2 | step", "mamba: mamba | training",
@@ -89,7 +89,7 @@ BY_CAUSE = {
     "triangle": (
         "qwen3_next: qwen3 next", "qwen3_next: qwen3 next, some dense", "qwen3_5_text: qwen3.5",
         "qwen3_5_moe_text: qwen3.5 moe", "olmo_hybrid: olmo hybrid", "olmo_hybrid: olmo hybrid listed", "qwen3_5",
-        "qwen3_next: qwen3 next | training", "qwen3_5_text: qwen3.5 | training",
+        "qwen3_5_moe", "qwen3_next: qwen3 next | training", "qwen3_5_text: qwen3.5 | training",
         "olmo_hybrid: olmo hybrid | training",
     ),
     "empty state": (

@@ -228,4 +228,26 @@ COMPOSITES = (
         "gemma3 text": Case(gemma.GEMMA3),
     }
 )  # fmt: skip
+MIXED = {
+    **composites.TURNED, **composites.HYBRID, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 12,
+    "shared_expert_intermediate_size": 14,
+}  # fmt: skip
+
+
+def frames(case, seq):
+    return {"input_features": torch.randn(case.batch, 10, 32)}
+
+
+COMPOSITES |= {
+    "qwen3_5_moe": asked(
+        composites.native(
+            "qwen3_5_moe", composites.QWEN3, MIXED, architectures=["Qwen3_5MoeForConditionalGeneration"]
+        ),
+        seeing.patches(6, 2), 2, 24,
+    ),
+    "shieldgemma2 text": Case(gemma.WHOLE["shield"]),
+    "llava_next text": Case(composites.sized("llava_next", "llama", "clip_vision_model")),
+    "llava_next_video text": Case(composites.sized("llava_next_video", "llama", "clip_vision_model")),
+    "llava_onevision text": Case(composites.sized("llava_onevision", "qwen2", "siglip_vision_model")),
+} | {name: Case(raw, frames, seq=1) for name, raw in llama.ENCODERS.items()}  # fmt: skip
 OTHERS = ENCODERS | SEQ2SEQ | IMAGES | COMPOSITES

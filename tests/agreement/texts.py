@@ -40,3 +40,9 @@ def bar_zero_experts(model):
 
 TEXTS = {name: Case(raw) for name, raw in (DENSE | CLASSICS | ROUTED | RECURRENT | GEMMAS).items()}
 TEXTS["longcat_flash"] = Case(ROUTED["longcat_flash"], prepare=bar_zero_experts)
+GPT2 = {"n_embd": 32, "n_layer": 3, "n_head": 4, "vocab_size": 61, "n_positions": 40}
+TEXTS |= {
+    "gpt2": Case({**GPT2, "model_type": "gpt2"}),
+    "gpt2 wide": Case({**GPT2, "model_type": "gpt2", "n_inner": 37}),
+    "gpt-sw3": Case({**GPT2, "model_type": "gpt-sw3"}),
+}
