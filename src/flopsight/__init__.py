@@ -23,20 +23,17 @@ if TYPE_CHECKING:
     from flopsight.api import mfu as mfu
     from flopsight.api import plan as plan
     from flopsight.api import predict as predict
+    from flopsight.meter import Meter as Meter
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "bench", "can", "ceiling", "count", "hardware", "mfu", "plan", "predict"]
+__all__ = ["Meter", "__version__", "bench", "can", "ceiling", "count", "hardware", "mfu", "plan", "predict"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("torch", "jax"):  # the counters of these frameworks, loaded when they are asked for
-        from importlib import import_module
-
-        return import_module(f"flopsight.{name}")
-    if name not in __all__[1:]:
+    if name not in (*__all__, "torch", "jax"):  # the counters of these frameworks, loaded when they are asked for
         raise AttributeError(f"module 'flopsight' has no attribute {name!r}")
     from importlib import import_module
 
-    if name in ("bench", "ceiling", "hardware", "plan", "predict"):
-        return import_module(f"flopsight.{name}")  # modules that can be called
-    return getattr(import_module("flopsight.api"), name)
+    if name in ("bench", "ceiling", "hardware", "jax", "plan", "predict", "torch"):
+        return import_module(f"flopsight.{name}")  # modules, most of which can be called
+    return getattr(import_module("flopsight.meter" if name == "Meter" else "flopsight.api"), name)

@@ -7,8 +7,8 @@ import sys
 from typing import Any
 
 COMMANDS = (
-    "count", "mfu", "hardware", "models", "schema", "validate", "calibrate", "ceiling", "bench", "can", "predict",
-    "plan",
+    "count", "mfu", "hardware", "models", "schema", "validate", "calibrate", "ceiling", "bench", "run", "can",
+    "predict", "plan",
 )  # fmt: skip
 
 HELP = """How much of this machine is a transformer really using, where does the rest go, and what would bring it back?
@@ -42,6 +42,9 @@ def app() -> Any:
     found.command("flopsight.cli.ceiling:ceiling", name="ceiling", help="Measure what this machine can do at best.")
     found.command(
         "flopsight.cli.bench:bench", name="bench", help="Run a model here: predicted beside measured, part by part."
+    )
+    found.command(
+        "flopsight.cli.run:run", name="run", help="Meter a training or inference program without a change to it."
     )
     found.command("flopsight.cli.predict:predict", name="predict", help="Predict how long a step takes, and why.")
     found.command("flopsight.cli.plan:plan", name="plan", help="Find the best layout, and say how to launch it.")

@@ -77,6 +77,9 @@ class Meter:
         self._watch: Watch | None = None
         self._begun: tuple[clock.Span, float] | None = None
         self._calls: list[Call] = []
+        self._pieces: list[tuple[Call, Counted, bool]] = []
+        self._wholes: dict[tuple[Key, ...], Work] = {}
+        self._recount = False
         self._depth = 0
         self._explicit = self._trains = False
         self._odd: Odd = ""
@@ -182,27 +185,57 @@ class Meter:
         self._begun = clock.begin(self._device()), outside
 
     def _call(self, key: Key, form: Key | None, shape: Shape | None, args: Any, kwargs: Any) -> None:
-        known = self._works.known.get(key)
-        if known is None:
+        if key not in self._works.known:
             form = form or form_of(key, shape)
-            if self._works.find(key, form, shape) is None:
+            if self._recount or (self._works.find(key, form, shape) is None and not self._foreseen(key)):
                 self._odd = self._odd or "counted"
                 self._count((key, form, shape), args, kwargs)
         self._calls.append((key, form or (), shape))
 
-    def _count(self, call: Call, args: Any, kwargs: Any) -> None:
-        model = self.model
-        if model is not None and is_compiled(model):
-            self._keep(call, beside(model, args, kwargs, backward=self._training))
-        else:
-            self._watch = Watch(model, lambda counted: self._keep(call, counted))
+    def _foreseen(self, key: Key) -> bool:
+        """Whether a step that was counted as a whole began as this one does."""
+        now = (*(known for known, _, _ in self._calls), key)
+        return any(whole[: len(now)] == now for whole in self._wholes)
 
-    def _keep(self, call: Call, counted: Counted) -> None:
+    def _count(self, call: Call, args: Any, kwargs: Any) -> None:
+        model, training = self.model, self._training
+        if model is not None and is_compiled(model):
+            self._pieces.append((call, beside(model, args, kwargs, backward=training), False))
+        else:
+            self._watch = Watch(model, lambda counted: self._pieces.append((call, counted, training)))
+
+    def _settle(self) -> None:
+        """Keep what was counted: call by call, or for the step as a whole where calls share a backward pass."""
+        pieces, self._pieces = self._pieces, []
+        if all(not training or counted.during("backward").rows for _, counted, training in pieces):
+            for call, counted, _ in pieces:
+                self._works.add(*call, self._work(counted))
+            self._recount = self._recount and not pieces
+        elif len(pieces) == len(self._calls):
+            rows = Counted(tuple(row for _, counted, _ in pieces for row in counted.rows))
+            first = pieces[0][1]
+            self._wholes[self._keys()] = self._work(Counted(rows.rows, first.uncounted, first.notes))
+            self._recount = False
+        else:
+            self._recount = True
+
+    def _keys(self) -> tuple[Key, ...]:
+        return tuple(key for key, _, _ in self._calls)
+
+    def _work(self, counted: Counted) -> Work:
         work = work_of(counted)
         roofs = roofs_of(str(self._device()), work.dtype, self._on) if work.dtype else Unknown("nothing was multiplied")
         if isinstance(roofs, Roofs):
             work = replace(work, floor=floor_of(counted, roofs.flops, roofs.bandwidth))
-        self._works.add(*call, work)
+        return work
+
+    def _told(self) -> list[Work] | None:
+        """The works of the step that is ending; None where one of them is not known."""
+        if (whole := self._wholes.get(self._keys())) is not None:
+            return [whole]
+        works = [self._works.find(*call) for call in self._calls]
+        known = [w for w in works if w is not None]
+        return known if known and len(known) == len(works) else None
 
     def _end_watch(self) -> None:
         if self._watch is not None:
@@ -217,9 +250,9 @@ class Meter:
         self._ended = time.perf_counter_ns()
         if compilations() != self._graphs and not self._odd:
             self._odd = "compiled"
-        works = [self._works.find(*call) for call in self._calls]
-        known = [w for w in works if w is not None]
-        told = known if known and len(known) == len(works) else None
+        self._settle()
+        told = self._told()
+        self._recount = self._recount or (told is None and bool(self._calls))
         step = Step(self._history.total + 1, span, outside, tokens or _tokens(self._calls), told, self._odd)
         self._begun, self._calls = None, []
         self._history.add(step)
@@ -279,7 +312,8 @@ class Meter:
         )  # fmt: skip
 
     def _oddities(self) -> dict[str, int]:
-        return dict(Counter(s.odd for s in self._history.done if s.odd))
+        slow = {"slow": len(self._history.slow())}
+        return dict(Counter(s.odd for s in self._history.done if s.odd)) | {k: n for k, n in slow.items() if n}
 
     def _overall(self, peak: float) -> float | None:
         later = [s for s in self._history.done if s.odd != "warm-up"]
@@ -289,7 +323,8 @@ class Meter:
         return _share(done.required, done.seconds + done.outside, peak)
 
     def _lost(self) -> float:
-        return sum(s.outside + (s.seconds or 0.0) * (s.odd == "slow") for s in self._history.done)
+        outside = sum(s.outside for s in self._history.done)
+        return outside + sum(s.seconds or 0.0 for s in self._history.slow())
 
     def _notes(self, total: Sums, works: Sequence[Work]) -> list[str]:
         notes = list(dict.fromkeys(note for w in works for note in w.notes))

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from statistics import median
 from typing import Final, Literal
 
 from flopsight.meter.clock import Span
 from flopsight.meter.work import Work
 
-Odd = Literal["", "warm-up", "counted", "compiled", "slow"]
+Odd = Literal["", "warm-up", "counted", "compiled"]
 SLOW: Final = 3.0
 """Times the median from which a step is told apart (a checkpoint, an evaluation inside, a hiccup)."""
 WARM: Final = 2
+FEW: Final = 5
 KEPT: Final = 4096
 """Steps that are remembered one by one; sums go on for ever."""
 
@@ -103,15 +105,21 @@ class History:
                 return
             step = self.waiting.popleft()
             step.seconds = seconds
-            if not step.odd:
-                step.odd = self._oddness(seconds)
             self.done.append(step)
 
-    def _oddness(self, seconds: float) -> Odd:
-        like = [s.seconds for s in list(self.done)[-64:] if not s.odd and s.seconds is not None]
-        return "slow" if len(like) >= 5 and seconds > SLOW * median(like) else ""
-
     def ordinary(self, last: int | None = None) -> list[Step]:
-        """Finished steps that are like each other."""
-        found = [s for s in self.done if not s.odd]
+        """Finished steps that are like each other, or the last so many of them."""
+        alike = [s for s in self.done if not s.odd]
+        limit = self._limit(alike)
+        found = [s for s in alike if (s.seconds or 0.0) <= limit]
         return found if last is None else found[-last:]
+
+    def slow(self) -> list[Step]:
+        """Finished steps that took far longer than the others, for no cause that is known."""
+        alike = [s for s in self.done if not s.odd]
+        limit = self._limit(alike)
+        return [s for s in alike if (s.seconds or 0.0) > limit]
+
+    @staticmethod
+    def _limit(alike: Sequence[Step]) -> float:
+        return SLOW * median(s.seconds or 0.0 for s in alike) if len(alike) >= FEW else inf

@@ -44,7 +44,6 @@ class Program:
         o = self._options
         log: list[Any] = [] if o.log is None else [o.log]
         self._meter = Meter(model, on=o.on, every=o.every, log=log if o.quiet else [*log, lines])
-        self._meter.attach()
         if self._hook is None:
             from torch.optim.optimizer import register_optimizer_step_pre_hook
 
