@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, dataclass
-from typing import Any
+from itertools import count
+from typing import Any, Final
 
 import msgspec
+
+
+_BOARDS: Final = count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Board:
     """Where ranks leave their shares; for a single process it is only its own."""
 
     def __init__(self) -> None:
+        self._name = f"flopsight/{next(_BOARDS)}"  # ranks make their meters in one order
         self._store: Any = None
         self._last: World | None = None
 
@@ -71,7 +76,7 @@ class Board:
             return self._last or World(1, (own,))
         dist = sys.modules["torch.distributed"]
         if self._store is None:
-            self._store = dist.PrefixStore("flopsight", dist.distributed_c10d._get_default_store())
+            self._store = dist.PrefixStore(self._name, dist.distributed_c10d._get_default_store())
         rank, size = dist.get_rank(), dist.get_world_size()
         self._store.set(str(rank), msgspec.json.encode(asdict(own)))
         shares = [own if other == rank else self._read(other) for other in range(size)]
