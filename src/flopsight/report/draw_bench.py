@@ -17,6 +17,8 @@ METHOD: Final = (
     "that the program was counted to run (bytes over bandwidth, and a launch each); nothing is fitted to the rows "
     "shown. Light speed: FLOPs over the peak or bytes over the memory's bandwidth, whichever is longer."
 )
+WIDEST: Final = 37
+"""Characters of a part's name that a line has room for."""
 LEAST: Final = 0.002
 """Parts below this share of the step are gathered into one line."""
 
@@ -115,7 +117,9 @@ def _parts(c: BenchCase) -> Any:
 
 def _label(part: BenchPart) -> str:
     path = part.path or "the model itself"
-    return f"{path} ({', '.join(part.contains)})" if part.contains else path
+    whole = f"{path} ({', '.join(part.contains)})" if part.contains else path
+    # the end of a path tells more than its beginning
+    return whole if len(whole) <= WIDEST else f"…{whole[1 - WIDEST :]}"
 
 
 def _cells(part: BenchPart, c: BenchCase) -> list[str]:
