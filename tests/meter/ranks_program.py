@@ -1,4 +1,4 @@
-"""Run by two processes: a small model under each kind of parallelism, metered; the first rank prints what it reports."""
+"""Run by two processes: a small model under each kind of parallelism, metered; the first rank prints all reports."""
 
 import json
 import sys

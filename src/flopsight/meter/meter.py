@@ -207,7 +207,9 @@ class Meter:
     def _settle(self) -> None:
         """Keep what was counted: call by call, or for the step as a whole where calls share a backward pass."""
         pieces, self._pieces = self._pieces, []
-        if all(not training or counted.during("backward").rows for _, counted, training in pieces):
+        if all(
+            not training or any(row.during == "backward" for row in counted.rows) for _, counted, training in pieces
+        ):
             for call, counted, _ in pieces:
                 self._works.add(*call, self._work(counted))
             self._recount = self._recount and not pieces

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import msgspec
 
-
 _BOARDS: Final = count()
 
 

@@ -49,6 +49,11 @@ class CountingMode(TorchDispatchMode):
         self.inside = 0
         self.deaf = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: nothing is compiled while this mode is on, and torch's guard against it costs as much as the mode."""
+        return False
+
     def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the op, then add its work up."""
         if types and not self._known.get(types) and not self._plain(types):
@@ -59,6 +64,8 @@ class CountingMode(TorchDispatchMode):
                 return higher_order.run(self, op, args, kwargs or {})
             plan = self._plans[id(op)] = plan_of(op)
         do = plan.do
+        if do == "nothing":
+            return op(*args, **kwargs) if kwargs else op(*args)
         if do == "open":
             with self:
                 return op.decompose(*args, **(kwargs or {}))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Protocol
 
 import torch
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from flopsight.counted import During
@@ -45,22 +45,27 @@ class Passes:
         self._stack: list[str] = []
         self._marks: dict[int, tuple[list[int], list[str]]] = {}
         self._thread = threading.get_ident()
-        self._optimizing = False
+        self._here: tuple[str, During] = ("", "forward")
+        self._last: tuple[int, str] = (-1, "")
         self._handles: list[Any] = []
+        self._original: Callable[..., Any] = torch.nn.Module.__call__
+        self._call = _following(self)
         if root is not None:
             self._learn(root)
 
     def __enter__(self) -> Passes:
         self._thread = threading.get_ident()
+        self._original = torch.nn.Module.__call__
+        torch.nn.Module.__call__ = self._call  # hooks on all modules would cost ten times as much
         self._handles = [
-            register_module_forward_pre_hook(self._entered),
-            register_module_forward_hook(self._left, always_call=True),
-            register_optimizer_step_pre_hook(self._optimizer),
-            register_optimizer_step_post_hook(self._optimized),
+            register_optimizer_step_pre_hook(lambda *_: self._place("optimizer")),
+            register_optimizer_step_post_hook(lambda *_: self._place("forward")),
         ]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if torch.nn.Module.__call__ is self._call:
+            torch.nn.Module.__call__ = self._original
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -68,17 +73,36 @@ class Passes:
     def now(self) -> tuple[str, During]:
         """The module path and pass of the op that is running."""
         if _task() == -1:
-            return (self._stack[-1] if self._stack else ""), "optimizer" if self._optimizing else "forward"
+            return self._here
         node = _node()
         if _grad() and (self._stack or node is None):
-            return (self._stack[-1] if self._stack else ""), "recompute"
+            return self._here[0], "recompute"
         return self._owner(node), "backward"
+
+    def run(self, module: torch.nn.Module, args: Any, kwargs: Any) -> Any:
+        """Call a module, and know meanwhile that it is running."""
+        name = self._names.get(id(module))
+        if name is None:
+            self._learn(module)
+            name = self._names[id(module)]
+        self._stack.append(name)
+        self._mark(name)
+        try:
+            return self._original(module, *args, **kwargs)
+        finally:
+            self._stack.pop()
+            self._mark(self._stack[-1] if self._stack else "")
 
     def _owner(self, node: Any) -> str:
         """The module whose forward pass made an autograd node."""
         if node is None:
             return ""
         number = node._sequence_nr()
+        if number != self._last[0]:
+            self._last = number, self._made_in(number)
+        return self._last[1]
+
+    def _made_in(self, number: int) -> str:
         for thread in (threading.get_ident(), self._thread):
             numbers, paths = self._marks.get(thread, ((), ()))
             position = bisect_right(numbers, number) - 1
@@ -86,26 +110,16 @@ class Passes:
                 return paths[position]
         return ""
 
-    def _mark(self) -> None:
-        # many modules make no node of their own: keep only the last mark of a number
+    def _mark(self, path: str) -> None:
+        self._here, self._last = (path, self._here[1]), (-1, "")
         numbers, paths = self._marks.setdefault(threading.get_ident(), ([], []))
         number = _sequence()
+        # many modules make no node of their own: keep only the last mark of a number
         if numbers and numbers[-1] == number:
-            paths[-1] = self._stack[-1] if self._stack else ""
+            paths[-1] = path
         else:
             numbers.append(number)
-            paths.append(self._stack[-1] if self._stack else "")
-
-    def _entered(self, module: torch.nn.Module, args: Any) -> None:
-        if id(module) not in self._names:
-            self._learn(module)
-        self._stack.append(self._names[id(module)])
-        self._mark()
-
-    def _left(self, module: torch.nn.Module, args: Any, out: Any) -> None:
-        if self._stack:
-            self._stack.pop()
-        self._mark()
+            paths.append(path)
 
     def _learn(self, root: torch.nn.Module) -> None:
         """Name a module and those below it; one that turns up inside of another gets that one's path before its own."""
@@ -115,8 +129,12 @@ class Passes:
         for name, module in root.named_modules():
             self._names.setdefault(id(module), ".".join(part for part in (own, name) if part))
 
-    def _optimizer(self, *_: Any) -> None:
-        self._optimizing = True
+    def _place(self, during: During) -> None:
+        self._here = self._here[0], during
 
-    def _optimized(self, *_: Any) -> None:
-        self._optimizing = False
+
+def _following(passes: Passes) -> Callable[..., Any]:
+    def call(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        return passes.run(module, args, kwargs)
+
+    return call
