@@ -11,27 +11,7 @@ import flopsight.torch  # noqa: E402
 
 from .zoo import BY_NAME, SPECIMENS, forward, ready, step  # noqa: E402
 
-MASKS = "masks of eager attention are not followed: the full square is taken as required"
-PENDING_FORWARD = {
-    "Llama GQA eager": MASKS,
-    "Llama of tiny ops eager": MASKS,
-    "Gemma2 eager": MASKS,
-    "Mixtral eager": MASKS,
-    "DeepSeek-V3 eager": MASKS,
-    "DeepSeek-V3 sdpa, grouped_mm": "keys and values of two widths make SDPA run as plain products: " + MASKS,
-    "Llama, LoRA r=8 on q and v, eager": MASKS,
-    "Llama, activation checkpointing, eager": MASKS,
-}
-PENDING_TRAINING = PENDING_FORWARD | {
-    "T5 encoder-decoder sdpa": "a mask with a learned bias makes SDPA run as plain products: " + MASKS,
-}
-
-
-def cases(pending):
-    return [
-        pytest.param(s, id=s.name, marks=[pytest.mark.xfail(reason=pending[s.name])] if s.name in pending else [])
-        for s in SPECIMENS
-    ]
+CASES = [pytest.param(s, id=s.name) for s in SPECIMENS]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -59,7 +39,7 @@ def test_there_are_twenty_five_of_them():
     assert len(BY_NAME) == len(SPECIMENS) == 25
 
 
-@pytest.mark.parametrize("specimen", cases(PENDING_FORWARD))
+@pytest.mark.parametrize("specimen", CASES)
 def test_forward(specimen):
     c, truth = counted(specimen.name, False), specimen.truth
     assert c.uncounted == ()
@@ -67,7 +47,7 @@ def test_forward(specimen):
     assert agree(c.flops.required, truth.required, specimen.tolerance), c.flops.required / truth.required
 
 
-@pytest.mark.parametrize("specimen", cases(PENDING_TRAINING))
+@pytest.mark.parametrize("specimen", CASES)
 def test_training(specimen):
     c, truth = counted(specimen.name, True), specimen.truth
     assert c.uncounted == ()

@@ -90,4 +90,4 @@ def _plan(name: str) -> OpPlan:
         moved = None if custom.bytes is None else custom.bytes(**arguments, grid=grid)
         return flops, Bytes(moved) if isinstance(moved, int) else moved
 
-    return OpPlan(f"triton.{name}", "formula", formula=ask)
+    return OpPlan(f"triton.{name}", f"triton::{name}", "formula", formula=ask)

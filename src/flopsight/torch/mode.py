@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_map
 from flopsight.cost import Engine
 from flopsight.counted import Amount, Bytes, Counted, During, Flops, Row, Uncounted
 from flopsight.torch import higher_order
+from flopsight.torch.areas import PRODUCTS, Areas
 from flopsight.torch.call import Call, tensors
 from flopsight.torch.passes import Whereabouts
 from flopsight.torch.plan import OpPlan, plan_of
@@ -40,6 +41,7 @@ class CountingMode(TorchDispatchMode):
         self.rows: dict[Key, list[int]] = {}
         self.missing: dict[tuple[str, str, str], int] = {}
         self.notes: dict[str, None] = {}
+        self.areas = Areas(self.note)
         self._plans: dict[int, OpPlan] = {}
         self._known: dict[Any, bool] = {}
         self.real: Callable[[Any], Any] | None = None
@@ -137,6 +139,8 @@ class CountingMode(TorchDispatchMode):
         row[4] += elementwise
         row[5] += reads
         row[6] += writes
+        if self.areas:
+            self.areas.elements(plan.schema, args, out, self.real)
         if plan.missing:
             self.miss(plan.name, module, plan.missing)
 
@@ -151,6 +155,8 @@ class CountingMode(TorchDispatchMode):
             row[1] += flops.required
             row[2] += flops.full_square
         row[3] += flops.executed
+        if plan.schema in PRODUCTS:
+            self.areas.product(args, out, row, flops.required if during in ("forward", "backward") else 0)
         row[5] += read_bytes(args, kwargs) if moved is None else moved.reads
         row[6] += written_bytes(out) if moved is None else moved.writes
 

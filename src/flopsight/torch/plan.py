@@ -24,6 +24,7 @@ class OpPlan:
     """How calls of one op are counted.
 
     name      "aten.mm.default"
+    schema    "aten::mm"
     do        "nothing" for views and questions; "open" for composites that consist of other ops; "strange" for custom
               ops without a formula
     elements  vector FLOPs and bytes from (args, kwargs, out), where do is "elements"
@@ -32,6 +33,7 @@ class OpPlan:
     """
 
     name: str
+    schema: str
     do: Do
     elements: Callable[[Any, Any, Any], Traffic] = TRAFFIC["pointwise"]
     formula: Callable[[Call], tuple[Answer, Bytes | None]] | None = None
@@ -42,19 +44,19 @@ def plan_of(op: Any) -> OpPlan:
     """The plan of an op: the user's formula first, then ours, then what it is made of, then its kind."""
     name = op._schema.name
     if name in CUSTOM:
-        return OpPlan(str(op), "formula", formula=_asked(CUSTOM[name]))
+        return OpPlan(str(op), name, "formula", formula=_asked(CUSTOM[name]))
     if name in FORMULAS:
         known = FORMULAS[name]
-        return OpPlan(str(op), "formula", formula=lambda call: (known(call), None))
+        return OpPlan(str(op), name, "formula", formula=lambda call: (known(call), None))
     if name in VECTOR:
-        return OpPlan(str(op), "elements", VECTOR[name])
+        return OpPlan(str(op), name, "elements", VECTOR[name])
     if op is not torch.ops.prim.device.default and op._can_decompose():
-        return OpPlan(str(op), "open")
+        return OpPlan(str(op), name, "open")
     kind = kind_of(op)
     if kind == "free":
-        return OpPlan(str(op), "nothing")
+        return OpPlan(str(op), name, "nothing")
     do: Do = "strange" if kind == "strange" else "elements"
-    return OpPlan(str(op), do, TRAFFIC[kind], missing=_why(name, kind))
+    return OpPlan(str(op), name, do, TRAFFIC[kind], missing=_why(name, kind))
 
 
 def _asked(custom: Custom) -> Callable[[Call], tuple[Answer, Bytes | None]]:
