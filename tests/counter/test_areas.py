@@ -110,3 +110,21 @@ def test_nothing_is_kept_alive():
         del out
         gc.collect()
         assert alive() is None
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_flex_attention_requires_what_its_mask_function_allows():
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    def window(b, h, q, k):
+        return (q >= k) & (q - k < 100)
+
+    length = 256
+    mask = create_block_mask(window, 1, None, length, length, device="cpu", BLOCK_SIZE=64)
+    q = torch.randn(1, 2, length, E)
+    with flopsight.torch.counting() as c:
+        flex_attention(q, q, q, block_mask=mask)
+    allowed = sum(min(i + 1, 100) for i in range(length))
+    assert c.flops.required == 2 * 2 * 2 * E * allowed
+    assert c.flops.full_square == c.flops.executed == 2 * 2 * 2 * E * length * length
+    assert not c.uncounted
