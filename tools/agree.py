@@ -14,11 +14,11 @@ PHASES = ("prompt", "step", "training")
 INTRO = """\
 flopsight counts work twice: the *ledger* derives it from a config, the *counter* of `flopsight.torch` adds it up while
 a real model runs. This page compares the two on tiny models of the families that both know, flopsight and
-`transformers` ({version}): each is run on the CPU, and counted and ledger are compared **place by place** (module by
+`transformers` ({version}): each is run on the CPU, and counted and ledger are compared place by place (module by
 module, both in `full` and in `required`), not only in total.
 
-{runs} runs of {models} configs of {families} families, {places} places: **{equal} runs are equal everywhere, in both
-columns**. In every other run each difference is explained to the FLOP by the causes below; a difference that no cause
+{runs} runs of {models} configs of {families} families, {places} places: {equal} runs are equal everywhere, in both
+columns. In every other run each difference is explained to the FLOP by the causes below; a difference that no cause
 explains fails a test, and so does a cause that explains nothing any more.
 
 In the table `=` says equal everywhere; `required: ...` and `full: ...` say in which column the program differs and why,
@@ -45,7 +45,7 @@ def page():
     for family in families:
         mine = {name: one for name, one in results.items() if one.family == family}
         lines.append(f"| {family} | " + " | ".join(cell(mine, phase) for phase in PHASES) + " |")
-    lines += ["", "## Causes", ""] + [f"- **{cause}**: {text}" for cause, text in CAUSES.items()]
+    lines += ["", "## Causes", ""] + [f"- *{cause}*: {text}" for cause, text in CAUSES.items()]
     lines += ["", "## Not run", ""] + [f"- {family}: {why}" for family, why in sorted(ABSENT.items())]
     return "\n".join(lines) + "\n"
 

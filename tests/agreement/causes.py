@@ -26,11 +26,6 @@ INPUTS = (
 )  # fmt: skip
 """Convolutions over pixels and sounds themselves."""
 CAUSES = {
-    "eager": "Required counts the whole score square: the family has no fused attention here, and a product of "
-    "scores does not say which of them are masked.",
-    "unfused": "Required counts the whole score square: the CPU's fused kernel does not take these shapes (values of "
-    "another width than keys, a key head broadcast to many queries, a bias with a gradient), so PyTorch multiplies "
-    "plain matrices.",
     "indexer": "Required counts the whole square of the scores that choose keys, a plain product.",
     "scan": "The recurrence runs as the slow path of the framework: chunks with squares of their own in a prompt, and "
     "in a step on the vector engine, all of it (delta rules) or half of it (state spaces).",
@@ -63,7 +58,6 @@ class Reader:
     def __init__(self, case, result):
         self.case, self.result = case, result
         self.train, self.decode = case.train, case.cached is not None
-        self.fused = {line for line, op in result.ran if "attention" in op}
         self.lines = {pair.line for pair in result.pairs}
         self.found = {}
 
@@ -98,16 +92,12 @@ class Reader:
 
     def whole(self, line, part, op, times):
         """Work that a program does in a form from which what is required cannot be told."""
-        cause, more = form(op, part, self.result.attention), times * (op.full - op.required)
-        if cause in ("eager", "unfused"):
-            if self.decode and part.mask.window:
-                past = self.case.cached + self.case.seq
-                held = min(part.mask.window, past)
-                self.add("window in the cache", line, -times * op.full * (past - held) // past, 0)
-                return
-            if line in self.fused:
-                return
-        self.add(cause, line, 0, more)
+        if not (op.core and op.name in SOFTMAX) or isinstance(part, IndexCore):
+            self.add(form(part), line, 0, times * (op.full - op.required))
+        elif self.decode and part.mask.window:
+            past = self.case.cached + self.case.seq
+            held = min(part.mask.window, past)
+            self.add("window in the cache", line, -times * op.full * (past - held) // past, 0)
 
     def step(self, line, part, op, times):
         """What a step does otherwise than a prompt."""
@@ -139,17 +129,13 @@ class Reader:
                 return line
 
 
-def form(op, part, attention):
-    """The cause that lets an op's required work count as `full`, where it does."""
+def form(part):
+    """The cause that lets an op's required work count as `full`, where the two differ."""
     if isinstance(part, IndexCore):
         return "indexer"
     if isinstance(part, Conv | NormedConv):
         return "cut positions"
-    if isinstance(part, SquareAverage):
-        return "average"
-    if op.core and op.name in SOFTMAX:
-        return "eager" if attention == "eager" else "unfused"
-    return "scan"
+    return "average" if isinstance(part, SquareAverage) else "scan"
 
 
 def idle(reader, line, part, op, times, grown):

@@ -1,20 +1,6 @@
 """Which causes apply to which cases; each list is exact."""
 
 BY_CAUSE = {
-    "eager": (
-        "granite_swa", "granite_swa 2", "gemma2", "gemma2 2", "vaultgemma", "bloom", "bloom 2", "gptj", "gptj 2",
-        "codegen", "codegen 2", "gpt_neo", "gpt_neo 2", "gpt_neox_japanese", "gpt_neox_japanese 2", "mpt", "mpt 2",
-        "xglm", "openai-gpt", "flint", "gpt_oss", "gpt_oss 2", "granitemoe_swa", "mimo_v2_flash", "mimo_v2_flash 2",
-        "hy_v4", "deepseek_v4", "deepseek_v4 2", "paligemma 2", "gemma4", "gemma2 2 | training", "bloom | training",
-        "gptj | training", "mpt | training", "gpt_oss | training", "deepseek_v4 | training",
-    ),
-    "unfused": (
-        "falcon", "falcon 5", "minicpm3 2", "deepseek_v2", "deepseek_v2 2", "deepseek_v3", "deepseek_v3 2",
-        "glm4_moe_lite", "mistral4", "axk1", "deepseek_v32", "glm_moe_dsa", "glm_moe_dsa 2", "axk2", "longcat_flash",
-        "kimi_k25", "deepseek_v32 | step", "falcon | training", "deepseek_v2 | training", "deepseek_v3 | training",
-        "deepseek_v32 | training", "longcat_flash | training", "doge 3 | training", "t5 | training",
-        "mt5 | training", "umt5 | training", "t5 gated | training",
-    ),
     "indexer": (
         "minimax_m3_vl_text", "deepseek_v32", "glm_moe_dsa", "glm_moe_dsa 2", "axk2", "hy_v4", "deepseek_v4",
         "deepseek_v4 2", "minimax_m3_vl", "deepseek_v32 | training", "deepseek_v4 | training",

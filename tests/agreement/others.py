@@ -192,13 +192,17 @@ def _grids(name):
     return inputs
 
 
+def _sized(count, name):
+    inputs = {"input_ids": seeing.prompt(count, 2), "pixel_values": seeing.pixels(24, 2)}
+    if name in composites.BOTH_WAYS:  # their processor says what is prompt
+        inputs["token_type_ids"] = torch.zeros_like(inputs["input_ids"])
+    return inputs
+
+
 ANY_SIZE = composites.NATIVE | {"kimi_k25": composites.KIMI, "minimax_m3_vl": composites.MINIMAX}
 COMPOSITES = (
     {name: asked(raw, _grids(name), 2, 24) for name, raw in ANY_SIZE.items()}
-    | {
-        name: asked(raw, {"input_ids": seeing.prompt(n, 2), "pixel_values": seeing.pixels(24, 2)}, 2)
-        for name, (raw, n) in composites.SIZED.items()
-    }
+    | {name: asked(raw, _sized(n, name), 2) for name, (raw, n) in composites.SIZED.items()}
     | {
         name: asked(raw, {"input_ids": seeing.prompt(n, 2), "pixel_values": seeing.pixels(24, 2)[None]}, 2)
         for name, (raw, n) in composites.TILED.items()

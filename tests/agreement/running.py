@@ -54,7 +54,6 @@ class Result:
     pairs       place by place
     works       the tokens of the ledger's streams
     parts       (line, leaf, times) of every leaf, by the line of the place where it is joined
-    ran         {(line, op)} of every row that was counted
     """
 
     attention: str
@@ -62,7 +61,6 @@ class Result:
     pairs: tuple[Pair, ...]
     works: dict
     parts: tuple
-    ran: frozenset
 
     def off(self, column):
         """{line: counted - ledger} where they differ."""
@@ -159,5 +157,4 @@ def run(case):
     parts = (
         (line[deepest(prefix, line)], one, one.times // one.stored) for one in book.leaves for prefix in one.prefixes()
     )
-    ran = ((line[deepest(shared.get(row.module, row.module), line)], row.op) for row in counted.rows)
-    return Result(attention, counted, pairs, book.works(workload_of(case)), tuple(parts), frozenset(ran))
+    return Result(attention, counted, pairs, book.works(workload_of(case)), tuple(parts))

@@ -17,6 +17,7 @@ from tests.jax.shapes import array
 @pytest.fixture(autouse=True)
 def _registry():
     before = dict(CUSTOM)
+    CUSTOM.clear()
     yield
     CUSTOM.clear()
     CUSTOM.update(before)

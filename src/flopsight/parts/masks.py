@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from flopsight.expr import Number, minimum
+from flopsight.expr import Number, minimum, where
 from flopsight.workload import Work
 
 
@@ -166,6 +166,22 @@ class Full:
     def pairs(self, work: Work) -> Number:
         """S·(P+S)."""
         return _whole(work)
+
+    def square(self, work: Work) -> Number:
+        """S·(P+S)."""
+        return _whole(work)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt whose tokens see each other both ways, and behind it the last `window` tokens (PaliGemma 2)."""
+
+    window: int
+    label: ClassVar[str] = "prompt"
+
+    def pairs(self, work: Work) -> Number:
+        """S·S for a prompt; behind a cache as a window."""
+        return where(work.past, 0, work.queries * work.queries, Window(self.window).pairs(work))
 
     def square(self, work: Work) -> Number:
         """S·(P+S)."""

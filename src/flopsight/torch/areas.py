@@ -23,6 +23,8 @@ from flopsight.torch.formulas.attention.masks import UNREAD, limit, mask_pairs
 
 PRODUCTS: Final = frozenset({"aten::bmm", "aten::baddbmm", "aten::baddbmm_"})
 SOFTMAX: Final = frozenset({"aten::_softmax", "aten::_safe_softmax"})
+WIDER: Final = frozenset({"aten::cat", "aten::slice_backward", "aten::constant_pad_nd"})
+"""Columns beside the scores: attention sinks, and their removal backward."""
 MOST: Final = 512
 
 
@@ -32,15 +34,15 @@ class Trace:
 
     rows      sums of the product that made it, [calls, required, ...], until a softmax is met; `each` FLOPs of it an
               element of the tensor (0 where the product is not required anyway)
-    size      elements
-    allowed   elements that a mask lets through; None where none was met
+    size      elements of the score square
+    excluded  those that a mask takes out; None where none was met
     unread    a mask was met whose values nobody can read
     """
 
     rows: list[int] | None
     each: int
     size: int
-    allowed: int | None = None
+    excluded: int | None = None
     unread: bool = False
 
 
@@ -59,20 +61,22 @@ class Areas:
         """A batched product ran, and `required` FLOPs were added to its row."""
         for operand in args:
             trace = self._find(operand)
-            if trace is not None and trace.rows is None and trace.allowed is not None and trace.size:
-                excluded = required // trace.size * (trace.size - trace.allowed)
-                row[1] -= excluded
+            if trace is not None and trace.rows is None and trace.excluded is not None and trace.size:
+                row[1] -= required * trace.excluded // trace.size
                 return  # the output of the mix is not a score
         if out.dim() >= 3 and out.numel():
             self._keep(out, Trace(row, required // out.numel(), out.numel()))
 
     def elements(self, name: str, args: Any, out: Any, real: Callable[[Any], Any] | None) -> None:
         """An op on elements ran."""
-        if not isinstance(out, torch.Tensor) or out.numel() not in self._sizes:
+        if not isinstance(out, torch.Tensor):
             return
-        found = [
-            (t, trace) for t in tensors(args) if (trace := self._find(t)) is not None and trace.size == out.numel()
-        ]
+        if name in WIDER:
+            self._widened(args, out)
+            return
+        if out.numel() not in self._sizes:
+            return
+        found = [(t, trace) for t in tensors(args) if t.numel() == out.numel() and (trace := self._find(t)) is not None]
         if not found:
             return
         if name == "aten::_softmax_backward_data":
@@ -86,22 +90,30 @@ class Areas:
         else:
             self._keep(out, _masked(name, args, source, trace, real or (lambda tensor: tensor)))
 
+    def _widened(self, args: Any, out: torch.Tensor) -> None:
+        """Columns were set beside the scores, which no product made."""
+        for tensor in tensors(args):
+            trace = self._find(tensor)
+            if trace is not None and trace.size == tensor.numel() <= out.numel():
+                self._keep(out, trace)
+                return
+
     def _settled(self, trace: Trace, out: torch.Tensor) -> None:
         """A softmax: what was masked before it is not required."""
         if trace.unread:
             self._note(UNREAD)
-        if trace.allowed is None:
+        if trace.excluded is None:
             return
         if trace.rows is not None:
-            trace.rows[1] -= trace.each * (trace.size - trace.allowed)
-        self._keep(out, Trace(None, 0, trace.size, trace.allowed))
+            trace.rows[1] -= trace.each * trace.excluded
+        self._keep(out, Trace(None, 0, trace.size, trace.excluded))
 
     def _backward(self, args: Any, out: torch.Tensor) -> None:
         gradient, weights = self._find(args[0]), self._find(args[1])
-        if weights is None or weights.allowed is None:
+        if weights is None or weights.excluded is None:
             return
         if gradient is not None and gradient.rows is not None and gradient.size == weights.size:
-            gradient.rows[1] -= gradient.each * (weights.size - weights.allowed)
+            gradient.rows[1] -= gradient.each * weights.excluded
         self._keep(out, weights)
 
     def _find(self, tensor: Any) -> Trace | None:
@@ -116,7 +128,7 @@ class Areas:
             self._traces = {place: entry for place, entry in self._traces.items() if not entry[0].expired()}
         # the weak reference keeps the address from being given to other memory
         self._traces[storage._cdata] = StorageWeakRef(storage), trace
-        self._sizes.add(trace.size)
+        self._sizes.update((trace.size, tensor.numel()))
 
 
 def _masked(name: str, args: Any, source: torch.Tensor, trace: Trace, real: Callable[[Any], Any]) -> Trace:
@@ -125,12 +137,12 @@ def _masked(name: str, args: Any, source: torch.Tensor, trace: Trace, real: Call
     if name in ("aten::add", "aten::add_") and len(args) > 1:
         other = args[1] if args[0] is source else args[0]
         if isinstance(other, torch.Tensor) and other.is_floating_point() and other.dim() <= source.dim():
-            return _narrowed(trace, mask_pairs(real(other), scores), trace.size)
+            return _narrowed(trace, mask_pairs(real(other), scores), source.numel())
     if name in ("aten::masked_fill", "aten::masked_fill_") and _excludes(args[2], source.dtype):
         filled = mask_pairs(real(args[1]), scores)
-        return _narrowed(trace, None if filled is None else trace.size - filled, trace.size)
+        return _narrowed(trace, None if filled is None else source.numel() - filled, source.numel())
     if name == "aten::where" and args[1] is source and _excludes(args[2], source.dtype):
-        return _narrowed(trace, mask_pairs(real(args[0]), scores), trace.size)
+        return _narrowed(trace, mask_pairs(real(args[0]), scores), source.numel())
     return trace
 
 
@@ -139,7 +151,7 @@ def _narrowed(trace: Trace, allowed: int | None, size: int) -> Trace:
         return replace(trace, unread=True)
     if allowed == size:
         return trace  # a bias: nothing is excluded
-    return replace(trace, allowed=allowed if trace.allowed is None else min(trace.allowed, allowed))
+    return replace(trace, excluded=max(size - allowed, trace.excluded or 0))
 
 
 def _excludes(value: Any, dtype: torch.dtype) -> bool:

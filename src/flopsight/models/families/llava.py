@@ -16,7 +16,7 @@ from flopsight.models.families.composite import SEEN, compose, either_tied, merg
 from flopsight.models.tree import Model, Node, StreamRule, branch, leaf
 from flopsight.parts.attention import AttentionCore
 from flopsight.parts.linear import Linear, Parameter
-from flopsight.parts.masks import Causal, Full
+from flopsight.parts.masks import Causal, Full, Prompt, Window
 from flopsight.parts.norm import Norm
 from flopsight.parts.vector import activation
 from flopsight.workload import Workload
@@ -247,10 +247,12 @@ def paligemma(c: Config) -> Model:
 
 
 def whole_square(node: Node) -> Node:
-    """The same tree with every causal core seeing both ways."""
+    """The same tree with every core seeing a prompt both ways."""
     part = node.part
     if isinstance(part, AttentionCore) and isinstance(part.mask, Causal):
         return replace(node, part=replace(part, mask=Full()))
+    if isinstance(part, AttentionCore) and isinstance(part.mask, Window):
+        return replace(node, part=replace(part, mask=Prompt(part.mask.window)))
     return replace(node, children=tuple(whole_square(child) for child in node.children))
 
 
