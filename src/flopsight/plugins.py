@@ -1,6 +1,6 @@
-"""Strangers' hardware, model families and conventions, found by entry point and loaded only when asked for.
+"""Strangers' hardware, model families, conventions and readers, found by entry point and loaded only when asked for.
 
-Groups: `flopsight.hardware`, `flopsight.models`, `flopsight.conventions`. A plugin that cannot be loaded is one
+Groups: `flopsight.hardware`, `flopsight.models`, `flopsight.conventions`, `flopsight.readers`. A plugin that cannot be loaded is one
 named warning; everything else goes on.
 """
 
@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 
 from flopsight.errors import FlopsightWarning
 
-GROUPS = ("flopsight.hardware", "flopsight.models", "flopsight.conventions")
+GROUPS = ("flopsight.hardware", "flopsight.models", "flopsight.conventions", "flopsight.readers")
 
 
 def plugins(group: str) -> Iterator[tuple[str, object]]:
