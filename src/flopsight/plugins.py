@@ -1,7 +1,7 @@
 """Strangers' hardware, model families, conventions and readers, found by entry point and loaded only when asked for.
 
-Groups: `flopsight.hardware`, `flopsight.models`, `flopsight.conventions`, `flopsight.readers`. A plugin that cannot be loaded is one
-named warning; everything else goes on.
+Groups: `flopsight.hardware`, `flopsight.models`, `flopsight.conventions`, `flopsight.readers`. A plugin that cannot be
+loaded is one named warning; everything else goes on.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import numpy as np
@@ -68,7 +68,7 @@ class Kernels:
     @property
     def duration(self) -> Ints:
         """ns; 0 where it is not known (see `timed`)."""
-        return np.maximum(self.end - self.start, 0)
+        return np.asarray(np.maximum(self.end - self.start, 0))
 
     @property
     def timed(self) -> Ints:
@@ -93,7 +93,7 @@ class Host:
     sequence     number that a forward op and its backward share
     record       number that joins it to an execution trace (rf_id)
     signature    index into Trace.signatures
-    parent       row of the innermost event of this thread around it, of any kind; `nested` fills it
+    parent       row of the innermost event of this thread around it, of any kind (nesting.nested fills it)
     """
 
     start: Ints
@@ -115,12 +115,6 @@ class Host:
 
     def __len__(self) -> int:
         return len(self.start)
-
-    def nested(self) -> Host:
-        """The same with `parent` filled from the times."""
-        from flopsight.trace.nesting import parents
-
-        return replace(self, parent=parents(self.start, self.end, self.thread))
 
 
 _KERNELS: Final = {

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from flopsight.trace.columns import Ints
+from flopsight.trace.columns import Host, Ints
 
 MOST_LEVELS = 4096
+
+
+def nested(host: Host) -> Host:
+    """The same events with `parent` filled from their times."""
+    return replace(host, parent=parents(host.start, host.end, host.thread))
 
 
 def parents(start: Ints, end: Ints, thread: Ints) -> Ints:
