@@ -54,26 +54,30 @@ def fields(data: bytes, low: int = 0, high: int | None = None) -> Fields:
     """The fields of the message in data[low:high]."""
     end = len(data) if high is None else min(high, len(data))
     rows: list[Field] = []
-    at = low
-    while at < end:
-        tag, after = varint(data, at, end)
-        number, wire = tag >> 3, tag & 7
-        if after < 0 or not 0 < number <= MOST_NUMBER:
-            return Fields(tuple(rows), f"no field begins at byte {at:,}")
-        if wire == BYTES:
-            size, after = varint(data, after, end)
-            if after < 0 or size > end - after:
-                if after > 0:
-                    rows.append((number, wire, after, end))
-                return Fields(tuple(rows), f"the field at byte {at:,} goes on behind the end at byte {end:,}")
-            at = after + size
-            rows.append((number, wire, after, at))
-            continue
-        value, at = _value(data, wire, after, end)
-        if at < 0:
-            return Fields(tuple(rows), f"the value of wire type {wire} at byte {after:,} is not whole")
-        rows.append((number, wire, value, at))
-    return Fields(tuple(rows))
+    at, damage = low, ""
+    while at < end and not damage:
+        found, damage = first(data, at, end)
+        if found is not None:
+            rows.append(found)
+            at = found[3]
+    return Fields(tuple(rows), damage)
+
+
+def first(data: bytes, at: int, end: int) -> tuple[Field | None, str]:
+    """The field that begins at a byte, and what is wrong with it; None where nothing of it can be used."""
+    tag, after = varint(data, at, end)
+    number, wire = tag >> 3, tag & 7
+    if after < 0 or not 0 < number <= MOST_NUMBER:
+        return None, f"no field begins at byte {at:,}"
+    if wire != BYTES:
+        value, behind = _value(data, wire, after, end)
+        whole = (number, wire, value, behind) if behind > 0 else None
+        return whole, "" if whole else f"the value of wire type {wire} at byte {after:,} is not whole"
+    size, begin = varint(data, after, end)
+    if 0 < begin <= end - size:
+        return (number, wire, begin, begin + size), ""
+    cut = (number, wire, begin, end) if begin > 0 else None
+    return cut, f"the field at byte {at:,} goes on behind the end at byte {end:,}"
 
 
 def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
