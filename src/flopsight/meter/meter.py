@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,6 @@ from typing import Any
 import torch
 
 from flopsight.counted import Counted
-from flopsight.errors import FlopsightWarning
 from flopsight.facts import Unknown
 from flopsight.meter import clock
 from flopsight.meter.counter import Watch, beside, compilations, is_compiled
@@ -26,6 +24,7 @@ from flopsight.meter.report import MeterReport, percentiles
 from flopsight.meter.signature import Key, Shape, form_of, key_of, shape_of
 from flopsight.meter.sinks import Sink, sink_for
 from flopsight.meter.steps import WARM, History, Odd, Step, Sums, sums
+from flopsight.meter.warn import warn
 from flopsight.meter.work import Work, Works, floor_of, work_of
 
 Call = tuple[Key, Key, Shape | None]
@@ -333,14 +332,6 @@ class Meter:
         if total.steps > total.known:
             notes.append(f"The work of {total.steps - total.known} ordinary steps is not known; they are in no MFU.")
         return notes + ([f"The meter stepped aside: {self.failed}."] if self.failed else [])
-
-
-def warn(text: str) -> None:
-    """Say something once; a program that turns warnings into errors hears it too, but is not stopped by it."""
-    try:
-        warnings.warn(f"flopsight: {text}", FlopsightWarning, stacklevel=3)
-    except FlopsightWarning:
-        return
 
 
 def _listed(log: Any) -> list[Any]:

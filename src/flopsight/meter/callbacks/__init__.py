@@ -1,0 +1,10 @@
+"""Trainers that bring their own loop, each in a module that is imported only where that trainer is used.
+
+    huggingface   metered(trainer), MeterCallback       transformers.Trainer
+    accelerate    metered(accelerator, model, optimizer)
+    lightning     callback(...)                         lightning, pytorch_lightning
+    torchtitan    metered(trainer)
+    jax           JaxMeter(step, ...)                   loops around a jitted step
+
+Values have the names of `flopsight.meter.report.NAMES`. Nothing here raises into a trainer.
+"""
