@@ -20,12 +20,13 @@ import msgspec
 from flopsight.readers.limits import Unpacked
 
 Row = TypeVar("Row")
-PIECE: Final = 4 << 20
+PIECE: Final = 1 << 20
 MOST: Final = 256 << 20
 """A single event longer than this is no event."""
 KEY: Final = re.compile(rb'"traceEvents"\s*:\s*\[')
 BETWEEN: Final = re.compile(rb"\}\s*,\s*(?=\{)")
 TRIES: Final = 16
+CLOSE, COMMA = b"],"
 LENIENT: Final = json.JSONDecoder(strict=False)
 
 
@@ -60,21 +61,21 @@ class Events(Generic[Row]):
 
     def pieces(self) -> Iterator[list[Row]]:
         """Lists of rows, in the order of the file."""
-        data = self._begin()
-        while data is not None:
-            more = self.source.read(max(PIECE, len(data) // 2))
-            if not more:
-                break
+        begin = self._begin()
+        if begin is None:
+            return
+        # one buffer that always starts with the bracket of a list, so that a piece is decoded where it lies
+        data = bytearray(b"[" + begin)
+        while more := self.source.read(max(PIECE, len(data) // 2)):
             data += more
             cut, rows = self._whole(data)
             if cut:
                 yield rows
-                data = data[cut:]
+                data = bytearray(b"[") + data[cut:]
             elif len(data) > MOST:
                 self.losses.lose(f"an event of more than {MOST:,} bytes")
                 return
-        if data is not None:
-            yield self._last(data)
+        yield self._last(bytes(data[1:]))
 
     def _begin(self) -> bytes | None:
         """What follows the bracket that opens the array; None where there is no such array."""
@@ -93,21 +94,23 @@ class Events(Generic[Row]):
         self.losses.cut = self.source.cut or "no array of events was found"
         return None
 
-    def _whole(self, data: bytes) -> tuple[int, list[Row]]:
+    def _whole(self, data: bytearray) -> tuple[int, list[Row]]:
         """The rows before the last cut between two events, and where that is; 0 where none is found."""
         for tried, end in enumerate(_cuts(data)):
             if tried >= TRIES:
                 break
+            data[end - 1] = CLOSE
             try:
-                return end, self.rows.decode(b"[" + data[: end - 1] + b"]")
+                with memoryview(data) as view:
+                    return end, self.rows.decode(view[:end])
             except msgspec.ValidationError:
-                return end, self._one_by_one(data[:end])[0]
+                return end, self._one_by_one(bytes(data[1 : end - 1]))[0]
             except (msgspec.DecodeError, RecursionError):
-                continue
+                data[end - 1] = COMMA
         if len(data) < 4 * PIECE:
             return 0, []
-        rows, end = self._one_by_one(data)
-        return (end, rows) if end else (0, [])
+        rows, end = self._one_by_one(bytes(data[1:]))
+        return (end + 1, rows) if end else (0, [])
 
     def _last(self, data: bytes) -> list[Row]:
         """The rows of the last piece, and the keys behind the array."""
@@ -173,7 +176,7 @@ def _next(text: str, at: int) -> int:
     return at
 
 
-def _cuts(data: bytes) -> Iterator[int]:
+def _cuts(data: bytearray) -> Iterator[int]:
     """Places behind a comma between two objects, the last first."""
     window = 1 << 16
     low = len(data)
@@ -181,7 +184,7 @@ def _cuts(data: bytes) -> Iterator[int]:
         high, low = low, max(0, low - window)
         found = [m for m in BETWEEN.finditer(data, low, min(len(data), high + 64)) if m.start() < high]
         for match in reversed(found):
-            yield match.start() + 1 + data[match.start() + 1 : match.end()].index(b",") + 1
+            yield data.index(b",", match.start()) + 1
         if low and len(data) - low > 8 * PIECE:
             return
 

@@ -50,7 +50,7 @@ class Intervals:
         return self & Intervals(np.array([start], np.int64), np.array([end], np.int64)) if end > start else NONE
 
     def _where(self, other: Intervals, chosen: object) -> Intervals:
-        points = np.unique(np.concatenate((self.start, self.end, other.start, other.end)))
+        points = np.sort(np.concatenate((self.start, self.end, other.start, other.end)), kind="stable")
         if len(points) < 2:
             return NONE
         mine, others = self.covers(points[:-1]), other.covers(points[:-1])

@@ -15,10 +15,11 @@ from flopsight.readers.kineto.signatures import Signatures
 from flopsight.trace import Collective, Host, Kernels, Names, Unread
 from flopsight.trace.columns import CALL, COPY, HOST_RANGE, KERNEL, OP, OVERHEAD, PYTHON, RANGE, SET, WAIT
 
+RANGES: Final = "cuda_profiler_range"
 DEVICE_KINDS: Final = {
     "kernel": KERNEL, "concurrent_kernel": KERNEL, "mtia_ccp_events": KERNEL, "mtia_insight": KERNEL, "hpu_op": KERNEL,
     "gpu_memcpy": COPY, "memcpy": COPY, "gpu_memset": SET, "memset": SET, "gpu_user_annotation": RANGE,
-    "cuda_profiler_range": RANGE,
+    RANGES: RANGE,
 }  # fmt: skip
 """Categories of what a device did, lower-case: traces of before 2022 capitalise them."""
 HOST_KINDS: Final = {
@@ -44,29 +45,24 @@ class Build:
         self.host: dict[str, list[Any]] = defaultdict(list)
         self.unused: Counter[str] = Counter()
         self.odd: Counter[str] = Counter()
+        self.counted = False
 
     def add(self, rows: Sequence[Any]) -> None:
         """One piece."""
-        kinds: dict[str, list[Complete]] = defaultdict(list)
-        rest = []
+        classes: dict[type, list[Any]] = defaultdict(list)
         for one in rows:
-            if one.__class__ is Complete:
-                kinds[one.cat].append(one)
-            else:
-                rest.append(one)
-        self._others(rest)
+            classes[one.__class__].append(one)
+        self.unused["moments (memory and marks)"] += len(classes.pop(Instant, ()))
+        self.odd["begin and end pairs"] += sum(len(classes.pop(pair, ())) for pair in PAIRS)
+        kinds: dict[str, list[Complete]] = defaultdict(list)
+        for one in classes.get(Complete, ()):
+            kinds[one.cat].append(one)
         for cat, mine in kinds.items():
             self._category(cat, mine)
 
-    def _others(self, rows: list[Any]) -> None:
-        for kind, count in Counter(one.__class__ for one in rows).items():
-            if kind is Instant:
-                self.unused["moments (memory and marks)"] += count
-            elif kind in PAIRS:
-                self.odd["begin and end pairs"] += count
-
     def _category(self, cat: str, rows: list[Complete]) -> None:
         low = cat.lower()
+        self.counted |= low == RANGES
         if low in DEVICE_KINDS:
             self._device(DEVICE_KINDS[low], rows)
         elif low in HOST_KINDS:
@@ -118,11 +114,13 @@ class Build:
         add["name"].append(self.names.of(map(_name, rows)))
         add["kind"].append(np.full(size, kind, np.int8))
         add["thread"].append(self.threads.of(rows))
-        add["external"].append(np.fromiter(map(_external, args), _int64, size))
-        add["correlation"].append(np.fromiter(map(_correlation, args), _int64, size))
         op = kind in (OP, HOST_RANGE)
-        add["sequence"].append(np.fromiter(map(_sequence, args), _int64, size) if op else np.full(size, -1, _int64))
-        add["record"].append(np.fromiter(map(_record, args), _int64, size) if op else np.full(size, -1, _int64))
+        for name, field, wanted in (
+            ("external", _external, op), ("sequence", _sequence, op), ("record", _record, op),
+            ("correlation", _correlation, not op and kind != PYTHON),
+        ):  # fmt: skip
+            values = np.fromiter(map(field, args), _int64, size) if wanted else np.full(size, -1, _int64)
+            add[name].append(values)
         add["signature"].append(self.signatures.of(args) if op else np.full(size, -1, _int32))
 
     def _collective(self, args: Args) -> int:
@@ -144,8 +142,8 @@ class Build:
 
     def unread(self) -> tuple[Unread, ...]:
         """What was met and is in no column."""
-        unused = (Unread(what, n, "not used") for what, n in self.unused.items())
-        return (*unused, *(Unread(what, n, "not understood") for what, n in self.odd.items()))
+        unused = (Unread(what, n, "not used") for what, n in self.unused.items() if n)
+        return (*unused, *(Unread(what, n, "not understood") for what, n in self.odd.items() if n))
 
 
 class _Threads(dict[tuple[Any, Any], int]):
@@ -154,7 +152,7 @@ class _Threads(dict[tuple[Any, Any], int]):
         return number
 
     def of(self, rows: list[Complete]) -> Any:
-        return np.fromiter(map(self.__getitem__, zip(map(_pid, rows), map(_tid, rows), strict=True)), _int32, len(rows))
+        return np.fromiter(map(self.__getitem__, zip(map(_pid, rows), map(_tid, rows))), _int32, len(rows))  # noqa: B905
 
     def texts(self) -> tuple[str, ...]:
         return tuple(f"{pid}/{tid}" for pid, tid in self)

@@ -10,12 +10,11 @@ import msgspec
 import numpy as np
 
 from flopsight.readers.events import Events
-from flopsight.readers.kineto.build import Build
+from flopsight.readers.kineto.build import RANGES
 from flopsight.readers.limits import Limits, unpacked
 from flopsight.trace import Kernels, Metric
 from flopsight.trace.columns import RANGE
 
-CATEGORY = "cuda_profiler_range"
 
 
 @dataclass
@@ -44,11 +43,6 @@ class _Any(msgspec.Struct):
     args: dict[str, Any] | None = None
 
 
-def present(build: Build) -> bool:
-    """Whether a piece held such events."""
-    return any(len(kind) and (kind == RANGE).any() for kind in build.kernels.get("kind", ()))
-
-
 def read(path: Path, limits: Limits) -> Ranges:
     """A second pass that keeps every number of those events."""
     found = Ranges()
@@ -57,7 +51,7 @@ def read(path: Path, limits: Limits) -> Ranges:
         events = Events(source, decoder, lambda event: msgspec.convert(event, _Any))
         for piece in events.pieces():
             for one in piece:
-                if one.ph == "X" and one.cat == CATEGORY:
+                if one.ph == "X" and one.cat == RANGES:
                     found.rows.append({k: float(v) for k, v in (one.args or {}).items() if _numeric(v)})
     return found
 

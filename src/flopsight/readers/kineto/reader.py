@@ -49,7 +49,7 @@ class Kineto:
             build, counted = Build(), ranges.Ranges()
             for piece in events.pieces():
                 build.add(piece)
-            if ranges.present(build):
+            if build.counted:
                 counted = ranges.read(path, limits)
         return _trace(path, build, events, counted)
 

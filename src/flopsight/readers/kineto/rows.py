@@ -11,6 +11,9 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 
+NONE: Final = Raw()
+
+
 class Args(Struct, frozen=True, gc=False):
     """What an event carries."""
 
@@ -20,12 +23,12 @@ class Args(Struct, frozen=True, gc=False):
     stream: int | str = -1
     sequence: int = field(default=-1, name="Sequence number")
     record: int = field(default=-1, name="Record function id")
-    dims: Raw = field(default=Raw(), name="Input Dims")
-    types: Raw = field(default=Raw(), name="Input type")
-    values: Raw = field(default=Raw(), name="Concrete Inputs")
-    strides: Raw = field(default=Raw(), name="Input Strides")
-    grid: Raw = Raw()
-    block: Raw = Raw()
+    dims: Raw = field(default=NONE, name="Input Dims")
+    types: Raw = field(default=NONE, name="Input type")
+    values: Raw = field(default=NONE, name="Concrete Inputs")
+    strides: Raw = field(default=NONE, name="Input Strides")
+    grid: Raw = NONE
+    block: Raw = NONE
     bytes: int | float | str = -1
     node: int = field(default=-1, name="graph node id")
     collective: str = field(default="", name="Collective name")

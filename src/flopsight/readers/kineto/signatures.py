@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from flopsight.readers.kineto.rows import Args
+from flopsight.readers.kineto.rows import NONE, Args
 from flopsight.trace import Signature
 
 Key = tuple[bytes, bytes, bytes, bytes]
@@ -28,7 +28,10 @@ class Signatures(dict[Key, int]):
 
     def of(self, args: Iterable[Args]) -> npt.NDArray[np.int32]:
         """Numbers of many ops."""
-        found = (self[bytes(a.dims), bytes(a.types), bytes(a.values), bytes(a.strides)] for a in args)
+        found = (
+            -1 if a.dims is NONE else self[bytes(a.dims), bytes(a.types), bytes(a.values), bytes(a.strides)]
+            for a in args
+        )
         return np.fromiter(found, np.int32)
 
     def parsed(self) -> tuple[Signature, ...]:
