@@ -27,6 +27,7 @@ KEY: Final = re.compile(rb'"traceEvents"\s*:\s*\[')
 BETWEEN: Final = re.compile(rb"\}\s*,\s*(?=\{)")
 TRIES: Final = 16
 CLOSE, COMMA = b"],"
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 LENIENT: Final = json.JSONDecoder(strict=False)
 
 
@@ -105,7 +106,7 @@ class Events(Generic[Row]):
                     return end, self.rows.decode(view[:end])
             except msgspec.ValidationError:
                 return end, self._one_by_one(bytes(data[1 : end - 1]))[0]
-            except (msgspec.DecodeError, RecursionError):
+            except UNREADABLE:
                 data[end - 1] = COMMA
         if len(data) < 4 * PIECE:
             return 0, []
@@ -119,14 +120,14 @@ class Events(Generic[Row]):
             rows = self.rows.decode(keys.pop("traceEvents"))
             self.around.update({key: _parsed(bytes(raw)) for key, raw in keys.items()})
             return rows
-        except (msgspec.MsgspecError, RecursionError):
+        except UNREADABLE:
             return self._damaged(data)
 
     def _damaged(self, data: bytes) -> list[Row]:
         """The last piece, where it is a bare list's, cut off, or holds something odd."""
         try:
             return self.rows.decode(b"[" + data)
-        except (msgspec.MsgspecError, RecursionError):
+        except UNREADABLE:
             pass
         rows, used = self._one_by_one(data)
         rest = data[used:].strip()
@@ -148,7 +149,7 @@ class Events(Generic[Row]):
         text = data.decode("utf-8", "surrogateescape")
         rows: list[Row] = []
         at = 0
-        while (at := _next(text, at)) < len(text) and text[at] == "{":
+        while (at := _next(text, at)) < len(text) and text[at] != "]":
             try:
                 event, after = LENIENT.raw_decode(text, at)
             except (ValueError, RecursionError) as error:

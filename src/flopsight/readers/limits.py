@@ -23,8 +23,8 @@ BROKEN: Final = (EOFError, OSError, zlib.error, lzma.LZMAError)
 class Bytes(Protocol):
     """What can be read in order."""
 
-    def read(self, size: int, /) -> bytes:
-        """The next bytes."""
+    def read1(self, size: int, /) -> bytes:
+        """Some of the next bytes; none at the end."""
         ...
 
 
@@ -46,15 +46,20 @@ class Unpacked:
         self.cut = ""
 
     def read(self, size: int) -> bytes:
-        """The next bytes; b"" at the end. A damaged archive ends early and says why in `cut`."""
-        try:
-            found = self._raw.read(size)
-        except BROKEN as error:
-            self.cut = f"{type(error).__name__}: {error}"
-            return b""
-        self.done += len(found)
-        self._check()
-        return found
+        """The next bytes, fewer at the end. A damaged archive ends early and says why in `cut`."""
+        found = bytearray()
+        while len(found) < size and not self.cut:
+            try:
+                part = self._raw.read1(size - len(found))
+            except BROKEN as error:
+                self.cut = f"{type(error).__name__}: {error}"
+                break
+            if not part:
+                break
+            found += part
+            self.done += len(part)
+            self._check()
+        return bytes(found)
 
     def _check(self) -> None:
         most = min(self._limits.size, max(CHECKED, self._size * self._limits.ratio))
