@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-import torch
-
 from flopsight.ceiling import Ceilings
 from flopsight.ceiling.record import measured
 from flopsight.errors import FlopsightError
 from flopsight.facts import Fact, Unknown
-from flopsight.hardware.catalog import find, match_driver
+from flopsight.hardware.catalog import Driver, find, match_driver
 from flopsight.hardware.chip import Chip
 
 
@@ -28,12 +26,23 @@ class Roofs:
 @lru_cache(64)
 def roofs_of(device: str, dtype: str, on: str | None) -> Roofs | Unknown:
     """The roofs of a torch device, or why they are not known and what to do."""
+    name = device.partition(":")[0]
+    if on is None and name != "cpu":
+        import torch
+
+        name = torch.get_device_module(device).get_device_name(device)
+    return roofs_named("torch", name, dtype, on)
+
+
+@lru_cache(64)
+def roofs_named(driver: Driver, name: str, dtype: str, on: str | None) -> Roofs | Unknown:
+    """The roofs of the device that a driver calls so, of this processor for "cpu", or of `on`; or why not."""
     try:
         if on is not None:
             return _of_chip(find(on), dtype)
-        if device.partition(":")[0] == "cpu":
+        if name == "cpu":
             return _of_ceilings(measured("cpu"), dtype)
-        chip = match_driver("torch", torch.get_device_module(device).get_device_name(device))
+        chip = match_driver(driver, name)
         return chip if isinstance(chip, Unknown) else _of_chip(chip, dtype)
     except FlopsightError as error:
         return Unknown(str(error))

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from flopsight.counted import Counted, Flops
-from flopsight.meter.signature import Key, Shape
+
+if TYPE_CHECKING:
+    from flopsight.meter.signature import Key, Shape
 
 CLOSE: Final = 1e-3
 """How near a foretold count must come to the one that is counted."""
