@@ -352,6 +352,14 @@ def test_copies_fills_graphs_and_derived_lines(tmp_path):
     assert device.properties == {"max_clock_hz": 1.98e9}
 
 
+def test_events_that_touch_still_touch_in_whole_nanoseconds(tmp_path):
+    """Four events of 1.5 ns on end last 6 ns together, whatever each is rounded to."""
+    events = [("a", 1500 * i, 1500, {}) for i in range(4)]
+    k = of(tmp_path, space(plane("/device:GPU:0", {"Stream #1": (1, 7, events)}))).kernels
+    assert k.start.tolist() == [7, 8, 10, 11]
+    assert k.end.tolist() == [8, 10, 11, 13]
+
+
 # ---- hostile files
 
 
