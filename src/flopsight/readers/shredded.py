@@ -77,14 +77,17 @@ class Shreds:
 def repeated(data: bytes, low: int, high: int, number: int) -> tuple[Ints, Ints, Fields]:
     """Where each part of a field that a message repeats very often begins and ends, and the message's other fields."""
     begins, ends, rest = array("q"), array("q"), []
-    at, wanted, damage = low, number << 3 | BYTES, ""
+    at, wanted, damage, last = low, number << 3 | BYTES, "", high - 1
     while at < high:
-        size, after = varint(data, at + 1, high) if data[at] == wanted else (0, -1)
-        if 0 < after <= high - size:
-            at = after + size
-            begins.append(after)
-            ends.append(at)
-            continue
+        if at < last and data[at] == wanted:
+            size, after = data[at + 1], at + 2
+            if size > 127:
+                size, after = varint(data, at + 1, high)
+            if 0 < after <= high - size:
+                at = after + size
+                begins.append(after)
+                ends.append(at)
+                continue
         found, damage = first(data, at, high)
         if found is not None:
             rest.append(found)

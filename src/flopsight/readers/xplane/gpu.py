@@ -33,7 +33,7 @@ def put(plane: Plane, device: int, rows: Rows) -> None:
                 rows.leave(f"events of the line {line.name!r}", len(events), "they repeat or sum up what others say")
             else:
                 _put_stream(line, events, kinds, device, rows)
-        rows.leave("ends of lines", len(line.damage), "; ".join(line.damage[:1]))
+        rows.leave("ends of lines", int(bool(line.damage)), line.damage)
 
 
 def _is_stream(line: Line, events: Events) -> bool:

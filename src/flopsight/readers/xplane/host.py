@@ -22,7 +22,7 @@ def put(plane: Plane, rows: Rows) -> None:
         thread = rows.threads[f"{plane.name}/{line.name or line.id}"]
         for events in line.events():
             _put(line, events, kinds, thread, rows)
-        rows.leave("ends of lines", len(line.damage), "; ".join(line.damage[:1]))
+        rows.leave("ends of lines", int(bool(line.damage)), line.damage)
 
 
 def _put(line: Line, events: Events, kinds: Kinds, thread: int, rows: Rows) -> None:

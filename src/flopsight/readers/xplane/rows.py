@@ -59,12 +59,15 @@ class Rows:
     def op_numbers(self, stats: Stats, size: int) -> Ints:
         """By owner: the number of the op that its stats name."""
         module, op, framework, scope = (stats.coded(n, size) for n in ("hlo_module", "hlo_op", "tf_op", "name"))
-        keys = np.stack((module[0], op[0], framework[0], scope[0]), axis=1)
-        different, which = np.unique(keys, axis=0, return_inverse=True)
-        texts = [one[1] + ("",) for one in (module, op, framework, scope)]
-        found = [[column[i] for column, i in zip(texts, key, strict=True)] for key in different.tolist()]
+        which = np.zeros(size, np.int64)
+        for codes, texts in (module, op, framework, scope):
+            which = np.unique(which * (len(texts) + 1) + codes + 1, return_inverse=True)[1]
+        _, first = np.unique(which, return_index=True)
+        found = [
+            [(*texts, "")[codes[row]] for codes, texts in (module, op, framework, scope)] for row in first.tolist()
+        ]
         numbers = [self.numbered((a, b, _framework(c, d)) if b else ("", "", "")) for a, b, c, d in found]
-        return np.array(numbers, np.int64)[which.reshape(-1)] if size else np.empty(0, np.int64)
+        return np.array(numbers, np.int64)[which]
 
     def unread(self) -> tuple[Unread, ...]:
         """What was left out."""

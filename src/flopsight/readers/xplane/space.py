@@ -6,7 +6,7 @@ Field numbers are those of xplane.proto in openxla/xla, third_party/tsl/tsl/prof
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -24,7 +24,7 @@ LINE_ID, LINE_NAME, LINE_TIMESTAMP, LINE_EVENTS, LINE_SHOWN = 1, 2, 3, 4, 11
 EVENT_METADATA, EVENT_OFFSET, EVENT_DURATION, EVENT_STATS, EVENT_OCCURRENCES = 1, 2, 3, 4, 5
 META_NAME, META_SHOWN, META_STATS = 2, 4, 5
 STAT_METADATA, STAT_DOUBLE, STAT_UINT, STAT_INT, STAT_TEXT, STAT_BYTES, STAT_REF = range(1, 8)
-CHUNK: Final = 1 << 18
+CHUNK: Final = 1 << 15
 """Events whose fields are held as columns at a time."""
 
 Texts = dict[int, str]
@@ -129,23 +129,21 @@ class Events:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Line:
-    """A line of a plane: its number, name, and time of its zero in ns."""
+    """A line of a plane: its number, name, time of its zero in ns, where its events are, why its end is missing."""
 
     id: int
     name: str
     timestamp: int
     plane: Plane
-    place: tuple[int, int]
-    damage: list[str] = field(default_factory=list)
+    low: Ints
+    high: Ints
+    damage: str
 
     def events(self) -> Iterator[Events]:
         """Its events, so many at a time."""
-        data = self.plane.data
-        low, high, rest = repeated(data, *self.place, LINE_EVENTS)
-        self.damage.extend(filter(None, [rest.damage]))
-        for begin in range(0, len(low), CHUNK):
+        for begin in range(0, len(self.low), CHUNK):
             part = slice(begin, begin + CHUNK)
-            yield _events(self.plane, shred(data, low[part], high[part]))
+            yield _events(self.plane, shred(self.plane.data, self.low[part], self.high[part]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -239,9 +237,9 @@ def _plane(data: bytes, low: int, high: int) -> Plane:
 
 
 def _line(plane: Plane, low: int, high: int) -> Line:
-    _, _, own = repeated(plane.data, low, high, LINE_EVENTS)
+    begins, ends, own = repeated(plane.data, low, high, LINE_EVENTS)
     name = own.text(plane.data, LINE_SHOWN) or own.text(plane.data, LINE_NAME)
-    return Line(signed(own.number(LINE_ID)), name, signed(own.number(LINE_TIMESTAMP)), plane, (low, high))
+    return Line(signed(own.number(LINE_ID)), name, signed(own.number(LINE_TIMESTAMP)), plane, begins, ends, own.damage)
 
 
 def _events(plane: Plane, table: Shreds) -> Events:

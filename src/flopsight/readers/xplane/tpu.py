@@ -29,7 +29,7 @@ def put(plane: Plane, device: int, rows: Rows) -> None:
                 _put_ops(line, events, kinds, device, rows)
             else:
                 rows.leave(f"events of the line {line.name!r}", len(events), "not used")
-        rows.leave("ends of lines", len(line.damage), "; ".join(line.damage[:1]))
+        rows.leave("ends of lines", int(bool(line.damage)), line.damage)
 
 
 def _put_ops(line: Line, events: Events, kinds: Kinds, device: int, rows: Rows) -> None:
