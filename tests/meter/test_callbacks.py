@@ -350,13 +350,13 @@ class Lit:
         self.net = Tiny().bfloat16()
         self.losses = []
 
-    def training_step(self, ids, number):
-        loss = nn.functional.cross_entropy(self.net(ids).flatten(0, 1).float(), ids.flatten())
+    def training_step(self, batch, batch_idx):
+        loss = nn.functional.cross_entropy(self.net(batch).flatten(0, 1).float(), batch.flatten())
         self.losses.append(loss.item())
         return loss
 
-    def validation_step(self, ids, number):
-        self.net(ids)
+    def validation_step(self, batch, batch_idx):
+        self.net(batch)
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
@@ -424,7 +424,7 @@ def lightning_fit(callback, batches, accumulate):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", FlopsightWarning)
-        trainer.fit(module, batches, batches[:1])
+        trainer.fit(module, *(torch.utils.data.DataLoader(rows, batch_size=None) for rows in (batches, batches[:1])))
     return module.losses, logger.seen
 
 
@@ -548,10 +548,42 @@ def test_jax_shapes_are_counted_once_each(jax_loop, monkeypatch):
     assert found.flops * found.ordinary == 3 * FORWARD * (10 + 2 * 11 + 11)
 
 
+def test_jax_steps_underway_when_something_is_counted_are_not_timed(jax_loop, monkeypatch):
+    from flopsight.meter.callbacks.in_flight import InFlight
+
+    upset, original = [], InFlight.upset
+    monkeypatch.setattr(InFlight, "upset", lambda self, odd: upset.append(odd) or original(self, odd))
+    step = jax_loop.Meter(jax_loop.jax.jit(jax_loop.step))
+    jax_train(jax_loop, step)
+    jax_train(jax_loop, step, ids=jax_loop.ids(length=8))
+    assert upset == ["warm-up", "warm-up", "counted"]
+
+
 def test_jax_donated_states_are_neither_kept_nor_asked(jax_loop):
     step = jax_loop.Meter(jax_loop.jax.jit(jax_loop.step, donate_argnums=0))
     jax_train(jax_loop, step)
     assert step.report().ordinary == 9
+
+
+def test_jax_random_keys_static_arguments_and_numbers(jax_loop):
+    jax = jax_loop.jax
+
+    def product(state, key, times):
+        x = state["x"]
+        for _ in range(times):
+            x = x @ state["x"]
+        return {"x": x / 64, "n": state["n"] + 1}, jax.random.split(key)[0]
+
+    step = jax_loop.Meter(jax.jit(product, static_argnums=2), static_argnums=(2,))
+    state, key = {"x": jax.numpy.ones((64, 64)), "n": 0}, jax.random.key(0)
+    for times in (2, 2, 2, 2, 3, 3, 3):
+        state, key = step(state, key, times)
+        jax.block_until_ready(state)
+        jax_loop.clock.now += 0.1
+    found = step.report()
+    # the number becomes an array after the first call: shapes are counted anew, inside of warm-up
+    assert (found.phase, found.ordinary, found.odd) == ("inference", 3, {"warm-up": 2, "counted": 1})
+    assert found.flops == pytest.approx(2 * 64**3 * (2 + 2 + 3) / 3)
 
 
 def test_jax_calls_inside_of_a_traced_function_are_no_steps(jax_loop):
@@ -630,6 +662,15 @@ def test_steps_that_share_their_time_with_an_odd_one_are_odd():
     assert [flight.odd for flight in flights.landed(1.0)] == ["counted"] * 2
 
 
+def test_steps_underway_can_be_made_odd():
+    from flopsight.meter.callbacks.in_flight import Flight, InFlight
+
+    flights = InFlight()
+    flights.add(Flight(None, None, result=Leaf(ready=True)), begun=0.0)
+    flights.upset("counted")
+    assert [flight.odd for flight in flights.landed(1.0)] == ["counted"]
+
+
 def test_results_that_are_all_donated_count_as_done_behind_the_longest_queue():
     from flopsight.meter.callbacks.in_flight import MOST, Flight, InFlight
 
@@ -648,7 +689,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 from flopsight.meter.callbacks.jax import JaxMeter
 mesh = jax.make_mesh((4,), ("data",))
 x = jax.device_put(jnp.ones((8, 64), "bfloat16"), NamedSharding(mesh, PartitionSpec("data")))
-step = JaxMeter(jax.jit(lambda x, w: x @ w), on="h100-sxm")
+shapes = jax.ShapeDtypeStruct((8, 64), "bfloat16"), jax.ShapeDtypeStruct((64, 32), "bfloat16")
+step = JaxMeter(jax.jit(lambda x, w: x @ w), *shapes, on="h100-sxm")
 for _ in range(9):
     jax.block_until_ready(step(x, jnp.ones((64, 32), "bfloat16")))
 found = step.report()
@@ -656,6 +698,8 @@ assert found.phase == "inference" and found.device.startswith("4 x "), found
 assert found.flops == 2 * 8 * 64 * 32, found.flops
 share = found.mfu / (found.flops / found.step_seconds / (4 * 989.4e12))
 assert abs(share - 1) < 1e-6, share
+moved = 2 * (8 * 64 + 64 * 32 + 8 * 32)  # bytes: the roofline of so small a product is that of the memory
+assert abs(found.attainable * found.step_seconds / (moved / (4 * 3.35e12)) - 1) < 0.01, found.attainable
 """
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
     pytest.importorskip("jax")

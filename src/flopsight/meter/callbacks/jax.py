@@ -12,6 +12,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -29,6 +30,15 @@ from flopsight.meter.work import Work, work_of
 WARM = 2
 KEPT = 4096
 ARRAYS = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
+
+
+@dataclass(slots=True)
+class Known:
+    """What is known of a signature; `held` is the place of the result that is asked, -1 if none can be."""
+
+    work: Work
+    tokens: int | None
+    held: int | None = None
 
 
 class JaxMeter:
@@ -61,21 +71,21 @@ class JaxMeter:
         self._step, self._on, self._every = step, on, max(1, every)
         self._tokens, self._static = tokens, static_argnums
         self._sinks: list[Sink] = [sink_for(each) for each in _listed(log)]
-        self._works: dict[Any, Work] = {}
+        self._known: dict[Any, Known] = {}
         self._flights, self._done = InFlight(), deque[Flight](maxlen=KEPT)
         self._place = Place(on)
         self._called = self._written = 0
-        self._guard = Guard(self._works.clear)
+        self._guard = Guard(self._known.clear)
         if example_args:
-            self._guard.run(self._know, _key(example_args, {}, static_argnums), example_args, {})
+            self._guard.run(self._know_example, example_args)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """A step."""
         begun = time.perf_counter()
-        flight = self._guard.run(self._begin, args, kwargs, begun)
+        known = self._guard.run(self._begin, args, kwargs, begun)
         out = self._step(*args, **kwargs)
-        if flight is not None:
-            self._guard.run(self._end, flight, out, begun)
+        if known is not None:
+            self._guard.run(self._end, known, out, begun)
         return out
 
     def report(self) -> MeterReport:
@@ -87,34 +97,40 @@ class JaxMeter:
         """The same over the last `every` ordinary steps."""
         return self._report([flight for flight in self._done if not flight.odd][-self._every :])
 
-    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any], now: float) -> Flight | None:
-        leaves = jax.tree.leaves((args, kwargs))
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any], now: float) -> tuple[Known, Flight] | None:
+        leaves, key = _key(args, kwargs, self._static)
+        if any(issubclass(kind, jax.core.Tracer) for kind in set(map(type, leaves))):
             return None  # the step is part of a function that is being traced: no step of the loop
         self._done.extend(self._flights.landed(now))
         self._write()
         self._called += 1
         odd = "warm-up" if self._called <= WARM else ""
-        key = _key(args, kwargs, self._static)
-        if key not in self._works:
-            self._know(key, args, kwargs)
+        if key not in self._known:
+            self._know(key, leaves, args, kwargs)
             odd = odd or "counted"
         if odd:
             self._flights.upset(odd)
             self._place.see(leaves)
-        return Flight(self._works[key], self._tokens or _tokens(leaves), odd)
+        known = self._known[key]
+        return known, Flight(known.work, self._tokens or known.tokens, odd)
 
-    def _end(self, flight: Flight, out: Any, begun: float) -> None:
-        results = [leaf for leaf in jax.tree.leaves(out) if isinstance(leaf, jax.Array)]
-        # the smallest, since it is held; of equals the last: losses come after states, which are donated
-        flight.result = min(reversed(results), key=lambda leaf: leaf.size, default=None)
-        self._flights.add(flight, begun)
+    def _end(self, begun: tuple[Known, Flight], out: Any, now: float) -> None:
+        known, flight = begun
+        results = jax.tree.leaves(out)
+        if known.held is None:
+            known.held = _smallest(results)
+        flight.result = results[known.held] if known.held >= 0 else None
+        self._flights.add(flight, now)
 
-    def _know(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _know_example(self, args: tuple[Any, ...]) -> None:
+        leaves, key = _key(args, {}, self._static)
+        self._know(key, leaves, args, {})
+
+    def _know(self, key: Any, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         counted = flopsight.jax.count(self._step, *args, static_argnums=self._static, **kwargs)
-        self._place.see(jax.tree.leaves((args, kwargs)))
+        self._place.see(leaves)
         self._place.trains |= any(row.during == "backward" for row in counted.rows)
-        self._works[key] = self._place.with_floor(work_of(counted), counted)
+        self._known[key] = Known(self._place.with_floor(work_of(counted), counted), _tokens(leaves))
 
     def _write(self) -> None:
         if self._called // self._every == self._written or not self._sinks:
@@ -133,15 +149,20 @@ class JaxMeter:
         return report_of(flights, self._place, self._called, failed)
 
 
-def _key(args: tuple[Any, ...], kwargs: dict[str, Any], static: tuple[int, ...]) -> Any:
-    """Shapes, formats and values of arguments that are no arrays; nothing is read from a device."""
+def _key(args: tuple[Any, ...], kwargs: dict[str, Any], static: tuple[int, ...]) -> tuple[list[Any], Any]:
+    """(leaves, shapes and formats and values of static arguments); nothing is read from a device."""
     values = tuple(arg for place, arg in enumerate(args) if place in static)
     leaves, tree = jax.tree.flatten(([arg for place, arg in enumerate(args) if place not in static], kwargs))
-    return (tree, values, *(_part(leaf) for leaf in leaves))
+    arrays = {kind for kind in set(map(type, leaves)) if issubclass(kind, ARRAYS)}
+    parts = [(leaf.shape, leaf.dtype) if type(leaf) in arrays else type(leaf) for leaf in leaves]
+    return leaves, (tree, values, *parts)
 
 
-def _part(leaf: Any) -> Any:
-    return (leaf.shape, leaf.dtype) if isinstance(leaf, ARRAYS) else type(leaf)
+def _smallest(results: Sequence[Any]) -> int:
+    """Which one to hold until it is ready; of equals the last: losses come after states, which are donated."""
+    arrays = [(place, leaf) for place, leaf in enumerate(results) if isinstance(leaf, jax.Array)]
+    sizes = [(leaf.size, -place) for place, leaf in arrays if isinstance(leaf.dtype, np.dtype)]  # keys cannot be asked
+    return -min(sizes)[1] if sizes else -1
 
 
 def _tokens(leaves: Sequence[Any]) -> int | None:

@@ -51,11 +51,11 @@ class Place:
         return roofs_named("jax" if platform == "tpu" else "torch", name, dtype, self.on)  # GPUs by one name in both
 
     def with_floor(self, work: Work, counted: Counted) -> Work:
-        """The work, with the seconds that its ops take at least."""
+        """The work, with the seconds that its ops take at least on one device."""
         roofs = self.roofs(work.dtype)
         if isinstance(roofs, Unknown):
             return work
-        return replace(work, floor=floor_of(counted, roofs.flops * self.devices, roofs.bandwidth * self.devices))
+        return replace(work, floor=floor_of(counted, roofs.flops, roofs.bandwidth))
 
 
 def report_of(flights: Sequence[Flight], place: Place, called: int, notes: Sequence[str]) -> MeterReport:
@@ -79,7 +79,7 @@ def report_of(flights: Sequence[Flight], place: Place, called: int, notes: Seque
         full_square=sum(w.flops.full_square for w in works) / steps if steps else None,
         mfu=_share(required, seconds * peak), hfu=_share(executed, seconds * peak),
         mbu=_share(sum(w.products for w in works), seconds * bandwidth),
-        attainable=_share(sum(floors), seconds) if len(floors) == steps else None,
+        attainable=_share(sum(floors), seconds * place.devices) if len(floors) == steps else None,
         uncounted=sorted({op for w in works for op in w.uncounted}),
         notes=[*dict.fromkeys(note for w in works for note in w.notes), *notes],
     )  # fmt: skip
