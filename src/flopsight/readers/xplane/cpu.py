@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from flopsight.readers.xplane.loops import encloses
 from flopsight.trace import Device
 from flopsight.trace.columns import KERNEL, OP, RANGE, Host
-from flopsight.trace.nesting import parents
 
 
 def columns(host: Host, ordinal: Any) -> tuple[dict[str, Any], tuple[Device, ...]]:
@@ -19,10 +19,7 @@ def columns(host: Host, ordinal: Any) -> tuple[dict[str, Any], tuple[Device, ...
     rows = np.flatnonzero((host.kind == OP) & (host.external >= 0))
     numbers, index = np.unique(np.maximum(ordinal[rows], 0), return_inverse=True)
     start, end, thread = host.start[rows], host.end[rows], host.thread[rows]
-    parent = parents(start, end, thread)
-    inside = np.flatnonzero((parent >= 0) & (end > start))
-    kind = np.full(len(rows), KERNEL)
-    kind[parent[inside[end[inside] <= end[parent[inside]]]]] = RANGE
+    kind = np.where(encloses(start, end, thread), RANGE, KERNEL)
     found = {
         "start": start, "end": end, "device": index.reshape(-1), "stream": thread, "name": host.name[rows],
         "kind": kind, "external": host.external[rows], "host": rows,

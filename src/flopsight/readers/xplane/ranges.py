@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
+from flopsight.readers.xplane.details import STEPS, line_name
 from flopsight.readers.xplane.rows import Rows
 from flopsight.readers.xplane.space import Events, Kinds, Line
 from flopsight.readers.xplane.times import times
 from flopsight.trace.columns import RANGE
 
-STEPS: Final = "Steps"
-RANGES: Final = (STEPS, "XLA Modules")
-DERIVED: Final = (
-    "XLA Ops", "Async XLA Ops", "XLA TraceMe", "Framework Ops", "Framework Name Scope", "TensorFlow Ops",
-    "TensorFlow Name Scope", "Source code", "Source", "Launch Stats", "Host Offload Ops", "Overlay", "_counters_",
-    "Tensor Core Sync Flag", "Sparse Core Steps", "Sparse Core Modules", "Sparse Core Ops", "Sparse Core Syncs",
-)  # fmt: skip
-
 
 def put_ranges(line: Line, events: Events, kinds: Kinds, device: int, rows: Rows) -> None:
     """Rows of kind range: a program by its name, a step as "Steps#7"."""
     good, start, end = times(line, events)
-    before = "Steps#" if line.name == STEPS else ""
+    before = "Steps#" if line_name(line.name) == STEPS else ""
     names = rows.named(kinds, kinds.rows(events.metadata), tuple(before + one for one in kinds.names))
     size = len(start)
     none, unknown = np.full(size, -1), np.full(size, np.nan)

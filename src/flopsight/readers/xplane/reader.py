@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from flopsight.errors import BadFile
 from flopsight.readers.limits import Limits, whole
 from flopsight.readers.protobuf import BYTES, fields
 from flopsight.readers.reader import Head
-from flopsight.readers.xplane import cpu, device, gpu, host, tpu
+from flopsight.readers.xplane import device, gpu, host, tpu
+from flopsight.readers.xplane.assemble import Parts, assembled
 from flopsight.readers.xplane.rows import Rows
 from flopsight.readers.xplane.space import Plane, Space, space
-from flopsight.trace import Device, Host, Kernels, Metric, Trace, Unread
-from flopsight.trace.nesting import nested
+from flopsight.trace import Device, Trace, Unread
 
 MOST: Final = 2 << 30
 """Bytes: what a protocol buffer can hold."""
@@ -26,12 +24,6 @@ GPU: Final = re.compile(r"/device:GPU:(\d{1,9})")
 TPU: Final = re.compile(r"/device:TPU:(\d{1,9})$")
 THREADS: Final = ("/host:CPU", "/host:CUPTI", "/host:ROCTRACER", "/host:python-tracer", "/host:TPU-runtime")
 METADATA, TASK = "/host:metadata", "Task Environment"
-COSTS: Final = {"xla_flops": ("flops", "flop"), "xla_bytes_accessed": ("bytes_accessed", "byte"),
-                "xla_model_flops": ("model_flops", "flop")}  # fmt: skip
-NO_DEVICE: Final = "The file has no plane of a device: it was recorded on the host alone."
-ON_CPU: Final = (
-    "The file has no plane of a device; the ops that XLA's threads recorded are read as those of the device 'cpu'."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +49,10 @@ class XPlane:
         for plane in read.planes:
             found = _put(plane, len(devices), rows)
             devices += [found] if found else []
-        kernels, threads, ordinal = _columns(rows)
-        if not len(kernels) and not len(threads):
+        parts = assembled(rows, tuple(devices))
+        if not len(parts["kernels"]) and not len(parts["host"]):
             raise BadFile(f"{path} holds no event of an XLA profile ({_why(read)}); record it again.")
-        return _trace(path, read, rows, tuple(devices), kernels, threads, ordinal)
+        return _trace(path, read, rows, parts)
 
 
 def _put(plane: Plane, index: int, rows: Rows) -> Device | None:
@@ -83,47 +75,11 @@ def _put(plane: Plane, index: int, rows: Rows) -> Device | None:
     return None
 
 
-def _columns(rows: Rows) -> tuple[dict[str, Any], Host, Any]:
-    kernels = {name: np.concatenate(parts) for name, parts in rows.kernels.items()}
-    threads: dict[str, Any] = {name: np.concatenate(parts) for name, parts in rows.host.items()}
-    ordinal = threads.pop("ordinal", np.empty(0, np.int64))
-    return kernels if len(kernels.get("start", ())) else {}, nested(Host.of(**threads or {"start": ()})), ordinal
-
-
-def _trace(
-    path: Path, read: Space, rows: Rows, devices: tuple[Device, ...], columns: dict[str, Any], threads: Host,
-    ordinal: Any,
-) -> Trace:  # fmt: skip
-    notes = [f"The profiler says: {one}" for one in read.errors]
-    costs = {name: columns.pop(column, None) for name, (column, _) in COSTS.items()}
-    if not devices:
-        columns, devices = cpu.columns(threads, ordinal)
-        notes.append(ON_CPU if devices else NO_DEVICE)
-    elif columns:
-        columns["host"] = _launches(columns["correlation"], threads)
-    unread = rows.unread() + ((Unread("the end of the file", 1, read.damage),) if read.damage else ())
-    return Trace(
-        source=str(path), format="xplane", devices=devices, names=rows.names.texts(),
-        kernels=Kernels.of(**columns or {"start": ()}), host=threads, threads=rows.threads.texts(),
-        collectives=tuple(rows.collectives), metrics=_metrics(costs), marks=_marks(read, rows), notes=tuple(notes),
-        unread=unread,
-    )  # fmt: skip
-
-
-def _metrics(costs: dict[str, Any]) -> tuple[Metric, ...]:
-    """What XLA's cost model says of each op, where it says something."""
-    known = {name: values for name, values in costs.items() if values is not None and not np.isnan(values).all()}
-    return tuple(Metric(name, COSTS[name][1], values) for name, values in known.items())
-
-
-def _launches(correlation: Any, threads: Host) -> Any:
-    """Row of the first call with the same correlation; -1 where there is none."""
-    calls = np.flatnonzero(threads.correlation >= 0)
-    numbers, first = np.unique(threads.correlation[calls], return_index=True)
-    if not len(numbers):
-        return np.full(len(correlation), -1)
-    at = np.minimum(np.searchsorted(numbers, correlation), len(numbers) - 1)
-    return np.where((numbers[at] == correlation) & (correlation >= 0), calls[first[at]], -1)
+def _trace(path: Path, read: Space, rows: Rows, parts: Parts) -> Trace:
+    said = tuple(f"The profiler says: {one}" for one in read.errors)
+    cut = (Unread("the end of the file", 1, read.damage),) if read.damage else ()
+    parts["notes"] = (*said, *parts["notes"])
+    return Trace(source=str(path), format="xplane", marks=_marks(read, rows), unread=(*rows.unread(), *cut), **parts)
 
 
 def _marks(read: Space, rows: Rows) -> dict[str, Any]:

@@ -58,15 +58,15 @@ class Rows:
 
     def op_numbers(self, stats: Stats, size: int) -> Ints:
         """By owner: the number of the op that its stats name."""
-        module, op, framework, scope = (stats.coded(n, size) for n in ("hlo_module", "hlo_op", "tf_op", "name"))
+        module, op, tf_op, scope = (stats.coded(n, size) for n in ("hlo_module", "hlo_op", "tf_op", "name"))
         which = np.zeros(size, np.int64)
-        for codes, texts in (module, op, framework, scope):
+        for codes, texts in (module, op, tf_op, scope):
             which = np.unique(which * (len(texts) + 1) + codes + 1, return_inverse=True)[1]
         _, first = np.unique(which, return_index=True)
         found = [
-            [(*texts, "")[codes[row]] for codes, texts in (module, op, framework, scope)] for row in first.tolist()
+            [(*texts, "")[codes[row]] for codes, texts in (module, op, tf_op, scope)] for row in first.tolist()
         ]
-        numbers = [self.numbered((a, b, _framework(c, d)) if b else ("", "", "")) for a, b, c, d in found]
+        numbers = [self.numbered((a, b, framework(c, d)) if b else ("", "", "")) for a, b, c, d in found]
         return np.array(numbers, np.int64)[which]
 
     def unread(self) -> tuple[Unread, ...]:
@@ -74,7 +74,7 @@ class Rows:
         return tuple(Unread(what, count, why) for (what, why), count in self.left.items())
 
 
-def _framework(tf_op: str, scope: str) -> str:
+def framework(tf_op: str, scope: str) -> str:
     """The framework's name of an op: in older files beside a stat that only says "XlaModule:"."""
     named = tf_op.removesuffix(":")
     return scope or named if named in ("", "XlaModule") else named

@@ -7,14 +7,14 @@ from typing import Any, Final
 import numpy as np
 
 from flopsight.readers.xplane import hlo
-from flopsight.readers.xplane.ranges import RANGES, put_ranges
+from flopsight.readers.xplane.details import ASYNC, OPS, RANGES
+from flopsight.readers.xplane.loops import encloses
+from flopsight.readers.xplane.ranges import put_ranges
 from flopsight.readers.xplane.rows import Rows
 from flopsight.readers.xplane.space import Events, Kinds, Line, Plane
 from flopsight.readers.xplane.times import times
 from flopsight.trace.columns import COPY, KERNEL, RANGE, Ints
-from flopsight.trace.nesting import parents
 
-OPS, ASYNC = "XLA Ops", "Async XLA Ops"
 COSTS: Final = ("flops", "bytes_accessed", "model_flops")
 
 
@@ -38,7 +38,7 @@ def _put_ops(line: Line, events: Events, kinds: Kinds, device: int, rows: Rows) 
     which = kinds.rows(events.metadata)
     collective = _collectives(kinds, rows)[which]
     around = np.zeros(len(events), bool)
-    around[good] = _encloses(events.offset[good], events.duration[good]) if line.name == OPS else False
+    around[good] = _loops(events.offset[good], events.duration[good]) if line.name == OPS else False
     plain = np.where(collective >= 0, KERNEL, COPY if line.name == ASYNC else KERNEL)
     columns = {
         "name": rows.named(kinds, which, tuple(map(_name, kinds.names, kinds.shown))),
@@ -89,12 +89,6 @@ def _costs(kinds: Kinds, events: Events, which: Ints, around: Any) -> dict[str, 
     return found
 
 
-def _encloses(offset: Ints, duration: Ints) -> Any:
-    """Whether another op of some length lies wholly inside of each one: loops, conditionals, calls."""
-    end = offset + np.clip(duration, 0, 1 << 61)
-    parent = parents(offset, end, np.zeros(len(offset), np.int32))
-    inside = np.flatnonzero((parent >= 0) & (end > offset))
-    inside = inside[end[inside] <= end[parent[inside]]]
-    found = np.zeros(len(offset), bool)
-    found[parent[inside]] = True
-    return found
+def _loops(offset: Ints, duration: Ints) -> Any:
+    """In picoseconds: rounded to nanoseconds, neighbours could seem to hold each other."""
+    return encloses(offset, offset + np.clip(duration, 0, 1 << 61), np.zeros(len(offset), np.int32))
