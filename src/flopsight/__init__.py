@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from flopsight.api import mfu as mfu
     from flopsight.api import plan as plan
     from flopsight.api import predict as predict
+    from flopsight.api import trace as trace
     from flopsight.meter import Meter as Meter
 
 __version__ = "0.1.0"
-__all__ = ["Meter", "__version__", "bench", "can", "ceiling", "count", "hardware", "mfu", "plan", "predict"]
+__all__ = ["Meter", "__version__", "bench", "can", "ceiling", "count", "hardware", "mfu", "plan", "predict", "trace"]
 
 
 def __getattr__(name: str) -> Any:
@@ -34,6 +35,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'flopsight' has no attribute {name!r}")
     from importlib import import_module
 
-    if name in ("bench", "ceiling", "hardware", "jax", "plan", "predict", "torch"):
+    if name in ("bench", "ceiling", "hardware", "jax", "plan", "predict", "torch", "trace"):
         return import_module(f"flopsight.{name}")  # modules, most of which can be called
     return getattr(import_module("flopsight.meter" if name == "Meter" else "flopsight.api"), name)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from flopsight.report.models import ModelsResult
     from flopsight.report.plan import PlanResult
     from flopsight.report.predict import PredictResult
+    from flopsight.report.trace import TraceResult
+    from flopsight.report.trace_diff import TraceDiffResult
     from flopsight.report.validate import ValidateResult
     from flopsight.validate.run import Progress
 
@@ -341,6 +343,41 @@ def plan(
         tuple(files),
     )  # fmt: skip
     return build(model, wish, progress or (lambda done, total: None))
+
+
+def trace(
+    *files: str | Path, model: str | Mapping[str, Any] | None = None, on: str | None = None, step: str | None = None,
+    basis: str = "datasheet", fmt: str | None = None, max_size: int | None = None,
+    hardware_files: Sequence[str | Path] = (), progress: Progress | None = None,
+) -> TraceResult:  # fmt: skip
+    """Say what recorded programs achieved, by whom, and where the rest of their time went.
+
+    files     profiles, traces and counter exports of any format that is read; archives and folders of them
+    model     sets the prediction for each part beside what it achieved
+    on        the chip whose peaks divide; by default the one whose driver reports exactly the name in the file
+    step      a step's number or name; by default every step that the file marks
+    basis     which peak: "datasheet", "clock" or "measured"
+    fmt       name of the reader; by default the one that recognises the content
+    max_size  bytes that a file may unpack to, where the default refuses
+
+    Raises BadFile, UsageError, UnknownHardware or UnknownModel.
+    """
+    from flopsight.report.trace_run import Wish, run
+
+    return run(Wish(files, model, on, step, basis, fmt, max_size, tuple(hardware_files)), progress)
+
+
+def trace_diff(
+    a: str | Path, b: str | Path, *, on: str | None = None, step: str | None = None,
+    hardware_files: Sequence[str | Path] = (),
+) -> TraceDiffResult:  # fmt: skip
+    """Say what moved between two traces, by kind of time and by op, and whether it is more than noise.
+
+    Raises BadFile, UsageError or UnknownHardware.
+    """
+    from flopsight.report.trace_run import Wish, run_diff
+
+    return run_diff(a, b, Wish((a, b), on=on, step=step, hardware_files=tuple(hardware_files)))
 
 
 def models() -> ModelsResult:

@@ -72,6 +72,18 @@ def _plan() -> Any:
     return PlanResult
 
 
+def _trace() -> Any:
+    from flopsight.report.trace import TraceResult
+
+    return TraceResult
+
+
+def _trace_diff() -> Any:
+    from flopsight.report.trace_diff import TraceDiffResult
+
+    return TraceDiffResult
+
+
 RESULTS: dict[str, Callable[[], Any]] = {
     "bench": _bench,
     "calibrate": _calibrate,
@@ -83,5 +95,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "models": _models,
     "plan": _plan,
     "predict": _predict,
+    "trace": _trace,
+    "trace diff": _trace_diff,
     "validate": _validate,
 }

@@ -35,6 +35,7 @@ class Kernels:
     external     number of the framework's op, where the file gives it directly
     bytes        moved by a copy or fill
     graph        node of a CUDA or HIP graph
+    origin       row of Trace.host of the op whose captured work it repeats (achieved.graphs fills it)
     collective   index into Trace.collectives
     grid, block  [n, 3] blocks of the launch and threads of a block
     """
@@ -50,6 +51,7 @@ class Kernels:
     external: Ints
     bytes: Ints
     graph: Ints
+    origin: Ints
     collective: Ints
     grid: Ints
     block: Ints
@@ -93,6 +95,7 @@ class Host:
     sequence     number that a forward op and its backward share
     record       number that joins it to an execution trace (rf_id)
     signature    index into Trace.signatures
+    launched     index into Trace.names: the kernel that a call launched, where the file says it there
     parent       row of the innermost event of this thread around it, of any kind (nesting.nested fills it)
     """
 
@@ -106,6 +109,7 @@ class Host:
     sequence: Ints
     record: Ints
     signature: Ints
+    launched: Ints
     parent: Ints
 
     @classmethod
@@ -120,11 +124,12 @@ class Host:
 _KERNELS: Final = {
     "start": np.int64, "end": np.int64, "device": np.int32, "stream": np.int64, "name": np.int32, "kind": np.int8,
     "correlation": np.int64, "host": np.int32, "external": np.int64, "bytes": np.int64, "graph": np.int64,
-    "collective": np.int32, "grid": np.int32, "block": np.int32,
+    "origin": np.int32, "collective": np.int32, "grid": np.int32, "block": np.int32,
 }  # fmt: skip
 _HOST: Final = {
     "start": np.int64, "end": np.int64, "thread": np.int32, "name": np.int32, "kind": np.int8, "correlation": np.int64,
-    "external": np.int64, "sequence": np.int64, "record": np.int64, "signature": np.int32, "parent": np.int32,
+    "external": np.int64, "sequence": np.int64, "record": np.int64, "signature": np.int32,
+    "launched": np.int32, "parent": np.int32,
 }  # fmt: skip
 _THREE: Final = ("grid", "block")
 

@@ -122,6 +122,11 @@ class Build:
             values = np.fromiter(map(field, args), _int64, size) if wanted else np.full(size, -1, _int64)
             add[name].append(values)
         add["signature"].append(self.signatures.of(args) if op else np.full(size, -1, _int32))
+        add["launched"].append(self._launched(args) if kind == CALL else np.full(size, -1, _int32))
+
+    def _launched(self, args: list[Args]) -> Any:
+        found = (self.names[one.kernel] if one.kernel else -1 for one in args)
+        return np.fromiter(found, _int32, len(args))
 
     def _collective(self, args: Args) -> int:
         if not args.collective:

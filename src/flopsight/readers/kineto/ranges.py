@@ -16,7 +16,6 @@ from flopsight.trace import Kernels, Metric
 from flopsight.trace.columns import RANGE
 
 
-
 @dataclass
 class Ranges:
     """Counters by range, in the order of the file."""

@@ -31,6 +31,7 @@ class Args(Struct, frozen=True, gc=False):
     block: Raw = NONE
     bytes: int | float | str = -1
     node: int = field(default=-1, name="graph node id")
+    kernel: str = ""
     collective: str = field(default="", name="Collective name")
     sent: int = field(default=-1, name="In msg nelems")
     received: int = field(default=-1, name="Out msg nelems")
@@ -99,7 +100,7 @@ def _tamed(args: dict[str, Any]) -> dict[str, Any]:
             number = _whole(value)
             if number is not None:
                 found[key] = number
-        elif key in ("Collective name", "Process Group Name"):
+        elif key in ("Collective name", "Process Group Name", "kernel"):
             found[key] = str(value)
         elif key in ("stream", "bytes", "dtype") and isinstance(value, (int, str)) and not isinstance(value, bool):
             found[key] = value if _fits(value) else str(value)
