@@ -20,7 +20,7 @@ from flopsight.readers.limits import Limits, unpacked
 from flopsight.readers.reader import Head, Reader
 from flopsight.trace import Trace, Unread
 
-OWN: Final[tuple[str, ...]] = ("kineto", "xplane", "chrome")
+OWN: Final[tuple[str, ...]] = ("kineto", "xplane", "chrome", "chakra")
 """Modules of this package that hold a READER, the most telling first."""
 LOOK: Final = 64 << 10
 MOST_FILES: Final = 10_000

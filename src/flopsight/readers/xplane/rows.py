@@ -63,9 +63,7 @@ class Rows:
         for codes, texts in (module, op, tf_op, scope):
             which = np.unique(which * (len(texts) + 1) + codes + 1, return_inverse=True)[1]
         _, first = np.unique(which, return_index=True)
-        found = [
-            [(*texts, "")[codes[row]] for codes, texts in (module, op, tf_op, scope)] for row in first.tolist()
-        ]
+        found = [[(*texts, "")[codes[row]] for codes, texts in (module, op, tf_op, scope)] for row in first.tolist()]
         numbers = [self.numbered((a, b, framework(c, d)) if b else ("", "", "")) for a, b, c, d in found]
         return np.array(numbers, np.int64)[which]
 
