@@ -248,6 +248,13 @@ def test_a_broken_node_loses_only_itself(tmp_path):
     assert trace.unread[0].count == 1
 
 
+def test_depth_without_end_ends_in_time(tmp_path):
+    data = b'{"schema": "1.0.1", "nodes": [{"id": 1, "name": "a"},' + b'{"id": 1, "name": "a", "op_schema": [' * 200_000
+    trace = READER.read(written(tmp_path, data), Limits())
+    assert len(trace.host) == 1
+    assert trace.unread[-1].what == "the end of the file"
+
+
 def test_changed_anywhere(tmp_path):
     data, chance = gzip.decompress(ADD.read_bytes()), random.Random(7)
     for _ in range(300):

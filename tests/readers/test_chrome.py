@@ -164,6 +164,22 @@ def test_copies_fills_and_unknown_processes(tmp_path):
     }  # fmt: skip
 
 
+def test_a_loop_has_no_cost_of_its_own(tmp_path):
+    line = process(1, "/device:TPU:0", t1="XLA Ops")
+    trace = of(tmp_path, [*line, event(1, 1, 0, 9, "while.1", model_flops="50"), event(1, 1, 1, 2, "dot.1", flops=7),
+                          event(1, 1, 4, 2, "dot.2", model_flops="5e1")])  # fmt: skip
+    assert trace.kernels.kind.tolist() == [RANGE, KERNEL, KERNEL]
+    assert np.array_equal(trace.metric("xla_model_flops").values, [np.nan, np.nan, 50], equal_nan=True)
+    assert np.array_equal(trace.metric("xla_flops").values, [np.nan, 7, np.nan], equal_nan=True)
+
+
+def test_a_file_of_threads_only_ends_in_time(tmp_path):
+    events = [*process(1, "/host:CPU"), *(event(1, tid, 0, 1, "x") for tid in range(21_000))]
+    trace = of(tmp_path, events)
+    assert len(trace.host) == 20_000
+    assert {one.what: one.count for one in trace.unread} == {"events of more threads": 1000}
+
+
 def test_absurd_times_and_types(tmp_path):
     host = process(1, "/host:CPU", t1="python")
     good = event(1, 1, 1, 1, "good")

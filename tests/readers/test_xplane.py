@@ -403,6 +403,20 @@ def test_recognised_by_content_only(tmp_path):
         assert not READER.recognises(head_of(path, Limits()))
 
 
+def test_no_more_lines_and_planes_are_read_than_a_profile_has(tmp_path, monkeypatch):
+    monkeypatch.setattr("flopsight.readers.xplane.space.MOST_PLANES", 40)
+    monkeypatch.setattr("flopsight.readers.xplane.rows.MOST_LINES", 100)
+    line = {"x": (1, 0, [])}
+    many = space(*[plane("/host:CPU", {"x": (1, 0, [("a", 0, 1, {})])})], *[plane("/device:GPU:1", line)] * 50)
+    trace = of(tmp_path, many)
+    assert len(trace.host) == 1
+    assert unread(trace)["the end of the file"] == 1
+    lines = plane("/host:CPU", {f"{n}": (n, 0, [("a", 0, 1, {})]) for n in range(150)})
+    trace = of(tmp_path, space(lines))
+    assert len(trace.host) == 100
+    assert unread(trace) == {"lines": 50}
+
+
 def test_cut_anywhere(tmp_path):
     """A file that ends early gives what is whole and says so, or says why nothing can be read."""
     data = space(tpu(), plane("/host:CPU", {"main": (1, 0, [("x", 0, US, {})])}))

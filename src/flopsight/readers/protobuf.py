@@ -18,6 +18,8 @@ VARINT, EIGHT, BYTES, FOUR = 0, 1, 2, 5
 SIZES: Final = {EIGHT: 8, FOUR: 4}
 LONGEST: Final = 10
 """Bytes of the longest varint."""
+MOST: Final = 1 << 22
+"""As many fields of one message are held; a field that repeats more often is read by `shredded.repeated`."""
 MOST_NUMBER: Final = (1 << 29) - 1
 Field = tuple[int, int, int, int]
 
@@ -56,6 +58,8 @@ def fields(data: bytes, low: int = 0, high: int | None = None) -> Fields:
     rows: list[Field] = []
     at, damage = low, ""
     while at < end and not damage:
+        if len(rows) >= MOST:
+            return Fields(tuple(rows), f"more than {MOST:,} fields")
         found, damage = first(data, at, end)
         if found is not None:
             rows.append(found)

@@ -13,6 +13,7 @@ LENIENT: Final = json.JSONDecoder(strict=False)
 NODES: Final = re.compile(r'"nodes"\s*:\s*\[')
 BEGINS: Final = re.compile(r'\{\s*"(?:id|name)"\s*:\s*(?:-?\d+|"[^"\\]*")\s*,\s*"(?:id|name)"')
 """An object that begins with its number and name, or name and number: no attribute does."""
+FAR: Final = 1 << 20
 KEPT: Final = ("schema", "pid", "time", "start_ts", "finish_ts")
 
 
@@ -81,12 +82,16 @@ def _piecewise(text: str, found: Nodes) -> None:
         found.cut = "it is no JSON, and has no list of nodes"
         return
     found.around = _header(text[: begin.start()])
-    at = begin.end()
+    at, spent = begin.end(), 0
     while next_ := BEGINS.search(text, at):
         try:
             raw, at = LENIENT.raw_decode(text, next_.start())
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
             found.broken += 1
+            spent += error.pos - next_.start() if isinstance(error, json.JSONDecodeError) else FAR
+            if spent > 4 * len(text) + FAR:
+                found.cut = "too much of it is no JSON"
+                return
             at = next_.end()
             continue
         found.add(raw)

@@ -21,6 +21,8 @@ from flopsight.trace.columns import CALL, COPY, HOST_RANGE, KERNEL, OP, PYTHON, 
 
 FURTHEST: Final = 9.2e15
 """Microseconds that still fit in 64-bit nanoseconds."""
+MOST_TRACKS: Final = 20_000
+"""As many threads and streams are read."""
 VENDORS: Final = {"TPU": "google"}
 Key = tuple[int | str, int | str]
 
@@ -96,8 +98,12 @@ class Build:
         """Gives every event to its device or thread, and returns the devices."""
         columns = {name: np.concatenate(parts) for name, parts in self.columns.items()}
         devices: dict[tuple[int | str, str, int], int] = {}
-        for key, number in self.keys.items():
-            mine = np.flatnonzero(columns["track"] == number)
+        texts = self.rows.names.texts()
+        order = np.argsort(columns["track"], kind="stable")
+        cuts = np.searchsorted(columns["track"][order], np.arange(min(len(self.keys), MOST_TRACKS) + 1))
+        self.rows.leave("events of more threads", len(order) - int(cuts[-1]), f"more than {MOST_TRACKS:,} threads")
+        for key, low, high in zip(self.keys, cuts.tolist(), cuts[1:].tolist(), strict=False):
+            mine = order[low:high]
             good = mine[columns["good"][mine]]
             self.rows.leave("events without a time that can be", len(mine) - len(good), "not used")
             found = track(*key, self.processes.get(key[0], ""), self.thread_names.get(key, ""))
@@ -108,7 +114,7 @@ class Build:
             elif found.device is None:
                 _put_host(self.rows, found, key, event)
             else:
-                _put_device(self.rows, found, devices.setdefault(found.device, len(devices)), event)
+                _put_device(self.rows, found, devices.setdefault(found.device, len(devices)), event, texts)
         return tuple(Device(number, vendor=VENDORS.get(kind, "")) for _, kind, number in devices)
 
 
@@ -121,12 +127,14 @@ def _put_host(rows: Rows, found: Track, key: Key, event: dict[str, Any]) -> None
     )  # fmt: skip
 
 
-def _put_device(rows: Rows, found: Track, device: int, event: dict[str, Any]) -> None:
+def _put_device(rows: Rows, found: Track, device: int, event: dict[str, Any], texts: tuple[str, ...]) -> None:
     size = len(event["start"])
     kind, collective = _kinds(found, event), event["collective"]
     own = kind != RANGE
     costs = {name: np.where(own, event[name], np.nan) for name in ("flops", "bytes_accessed", "model_flops")}
-    name = _steps(rows, event["name"]) if found.role == "range" and found.thread == details.STEPS else event["name"]
+    name = (
+        _steps(rows, event["name"], texts) if found.role == "range" and found.thread == details.STEPS else event["name"]
+    )
     rows.device(
         device=np.full(size, device), stream=np.full(size, found.stream), kind=kind, name=name,
         collective=np.where(own, collective, -1), **costs,
@@ -146,8 +154,7 @@ def _kinds(found: Track, event: dict[str, Any]) -> Any:
     return np.where(event["copied"] > 0, COPY, np.where(event["filled"] > 0, SET, KERNEL))
 
 
-def _steps(rows: Rows, names: Any) -> Any:
-    texts = rows.names.texts()
+def _steps(rows: Rows, names: Any, texts: tuple[str, ...]) -> Any:
     return np.array([rows.names[f"{details.STEPS}#{texts[i]}"] for i in names.tolist()], np.int32)
 
 

@@ -20,7 +20,7 @@ FILLS: Final = ("Memset_details", "memset_details")
 def put(plane: Plane, device: int, rows: Rows) -> None:
     """The plane's rows."""
     kinds = plane.kinds()
-    for line in plane.lines():
+    for line in rows.lines(plane):
         for events in line.events():
             name = details.line_name(line.name)
             if name in details.RANGES:

@@ -55,7 +55,8 @@ def _shapes(text: str) -> Shapes | None:
 def _elements(shapes: Shapes | None) -> int | None:
     if shapes is None or any("<" in dims for _, dims in shapes):
         return None
-    return sum(math.prod(int(n[:18]) for n in dims.split(",") if n) for _, dims in shapes)
+    found = sum(math.prod(int(n[:18]) for n in dims.split(",")[:64] if n) for _, dims in shapes[:4096])
+    return found if found < 2**63 else None
 
 
 def _ranks(text: str) -> int | None:

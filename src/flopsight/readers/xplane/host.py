@@ -18,7 +18,7 @@ def put(plane: Plane, rows: Rows) -> None:
     name   as written; of a step its number is added: "train#7"
     """
     kinds = plane.kinds()
-    for line in plane.lines():
+    for line in rows.lines(plane):
         thread = rows.threads[f"{plane.name}/{line.name or line.id}"]
         for events in line.events():
             _put(line, events, kinds, thread, rows)

@@ -70,7 +70,7 @@ def _put(plane: Plane, index: int, rows: Rows) -> Device | None:
     elif plane.name == METADATA:
         rows.leave("compiled programs (HLO)", len(plane.parts.parts(4)), "not used")
     elif plane.name != TASK:
-        count = sum(len(events) for line in plane.lines() for events in line.events())
+        count = sum(len(events) for line in rows.lines(plane) for events in line.events())
         rows.leave(f"events of the plane {plane.name!r}", count, "not used")
     return None
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 import numpy as np
 
-from flopsight.readers.xplane.space import Kinds, Stats
+from flopsight.readers.xplane.space import Kinds, Line, Plane, Stats
 from flopsight.trace import Collective, Names, Unread
 from flopsight.trace.columns import Ints
 
+MOST_LINES: Final = 10_000
+"""As many threads and streams are read; each costs about a millisecond however short it is."""
 Op = tuple[str, str, str]
 """An op of a compiled program: the program, the op in it, and what the framework calls it."""
 
@@ -30,6 +33,7 @@ class Rows:
         self.kernels: dict[str, list[Any]] = defaultdict(list)
         self.host: dict[str, list[Any]] = defaultdict(list)
         self.left: Counter[tuple[str, str]] = Counter()
+        self.lines_read = 0
 
     def device(self, **columns: Any) -> None:
         """More rows of devices."""
@@ -40,6 +44,15 @@ class Rows:
         """More rows of threads."""
         for name, values in columns.items():
             self.host[name].append(values)
+
+    def lines(self, plane: Plane) -> Iterator[Line]:
+        """The lines of a plane, as long as the file has no more than any profile has."""
+        for done, line in enumerate(plane.lines()):
+            if self.lines_read >= MOST_LINES:
+                self.leave("lines", plane.count - done, f"more than {MOST_LINES:,}")
+                return
+            self.lines_read += 1
+            yield line
 
     def leave(self, what: str, count: int, why: str) -> None:
         """Count what is not in the trace."""

@@ -24,6 +24,7 @@ LINE_ID, LINE_NAME, LINE_TIMESTAMP, LINE_EVENTS, LINE_SHOWN = 1, 2, 3, 4, 11
 EVENT_METADATA, EVENT_OFFSET, EVENT_DURATION, EVENT_STATS, EVENT_OCCURRENCES = 1, 2, 3, 4, 5
 META_NAME, META_SHOWN, META_STATS = 2, 4, 5
 STAT_METADATA, STAT_DOUBLE, STAT_UINT, STAT_INT, STAT_TEXT, STAT_BYTES, STAT_REF = range(1, 8)
+MOST_PLANES: Final = 4096
 CHUNK: Final = 1 << 15
 """Events whose fields are held as columns at a time."""
 
@@ -182,9 +183,14 @@ class Plane:
     names: Texts
     damage: str
 
-    def lines(self) -> list[Line]:
+    @property
+    def count(self) -> int:
+        """How many lines it has."""
+        return len(self.parts.parts(PLANE_LINES))
+
+    def lines(self) -> Iterator[Line]:
         """Its lines."""
-        return [_line(self, low, high) for low, high in self.parts.parts(PLANE_LINES)]
+        return (_line(self, low, high) for low, high in self.parts.parts(PLANE_LINES))
 
     def stats(self) -> Stats:
         """Its own stats."""
@@ -222,8 +228,10 @@ def space(data: bytes) -> Space:
         number: tuple(data[low:high].decode("utf-8", "replace") for low, high in top.parts(number))
         for number in (SPACE_ERRORS, SPACE_WARNINGS, SPACE_HOSTS)
     }
-    planes = tuple(_plane(data, low, high) for low, high in top.parts(SPACE_PLANES))
-    return Space(planes, said[SPACE_ERRORS] + said[SPACE_WARNINGS], said[SPACE_HOSTS], top.damage)
+    places = top.parts(SPACE_PLANES)
+    planes = tuple(_plane(data, low, high) for low, high in places[:MOST_PLANES])
+    many = f"{len(places):,} planes, of which {MOST_PLANES:,} are read" if len(places) > MOST_PLANES else ""
+    return Space(planes, said[SPACE_ERRORS] + said[SPACE_WARNINGS], said[SPACE_HOSTS], top.damage or many)
 
 
 def _plane(data: bytes, low: int, high: int) -> Plane:

@@ -21,7 +21,7 @@ COSTS: Final = ("flops", "bytes_accessed", "model_flops")
 def put(plane: Plane, device: int, rows: Rows) -> None:
     """The plane's rows."""
     kinds = plane.kinds()
-    for line in plane.lines():
+    for line in rows.lines(plane):
         for events in line.events():
             if line.name in RANGES:
                 put_ranges(line, events, kinds, device, rows)
