@@ -134,3 +134,30 @@ def path_of(trace: Trace, found: Attribution, row: int) -> str:
             steps.append(name[len(MODULE) :])
         row = int(found.parent[row])
     return ".".join(reversed(steps))
+
+
+ENGINE: Final = "autograd::engine::evaluate_function"
+AGAIN: Final = "CheckpointFunctionBackward"
+
+
+def recomputed(trace: Trace, found: Attribution) -> Ints:
+    """By host row that is an op: whether it is a forward op that runs once more inside a backward pass.
+
+    Going up from such an op, a module or a checkpoint stands nearer than the step of the backward pass that both are
+    in; going up from a gradient's op, that step comes first. Without modules in the record (with_stack=False) only
+    reentrant checkpoints can be told.
+    """
+    host = trace.host
+    texts = (*trace.names, "")
+    engine = np.array([n.startswith(ENGINE) for n in texts], bool)[host.name]
+    again = np.array([AGAIN in n and not n.startswith(ENGINE) for n in texts], bool)[host.name]
+    module = np.array([n.startswith(MODULE) for n in texts], bool)[host.name] & (host.kind == PYTHON)
+    result = np.zeros(len(host), bool)
+    ops = np.flatnonzero(host.kind == OP)
+    if not len(ops) or not engine.any():
+        return result
+    nearest_mark = climb(found.parent, found.parent[ops], engine | again | module)
+    inner = (nearest_mark >= 0) & ~engine[nearest_mark]
+    outer = climb(found.parent, np.where(inner, found.parent[nearest_mark], -1), engine)
+    result[ops] = inner & (outer >= 0)
+    return result

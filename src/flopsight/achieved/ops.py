@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flopsight.achieved.attribution import Attribution, modules, path_of
+from flopsight.achieved.attribution import Attribution, modules, path_of, recomputed
 from flopsight.achieved.timeline import KINDS, Labels
 from flopsight.achieved.work import Work
 from flopsight.counted import Flops
@@ -20,7 +20,8 @@ MOST = 20_000
 class OpTime:
     """All calls of an op with the same shapes.
 
-    flops        of all calls together
+    flops        of all calls together; of those that ran a second time, only what was executed
+    recomputed   calls that ran a forward op again in a backward pass
     elementwise  operations of the vector engine, of one call
     reads, writes  bytes of one call that must move at least; -1 where not modelled
     duration     ns of its kernels, added up (kernels of one op do not overlap)
@@ -34,6 +35,7 @@ class OpTime:
     signature: Signature
     product: tuple[int, ...] | None
     calls: int
+    recomputed: int
     flops: Flops
     elementwise: int
     reads: int
@@ -76,6 +78,7 @@ class NameTime:
 
 def op_times(trace: Trace, found: Attribution, work: Work, owner: Ints, inside: Ints) -> list[OpTime]:
     """Ops with a cost whose kernels begin in the windows, longest first."""
+    again = recomputed(trace, found)
     kernels = trace.kernels
     rows = np.flatnonzero(inside & (owner >= 0))
     if not len(rows) or not work.kinds:
@@ -84,11 +87,13 @@ def op_times(trace: Trace, found: Attribution, work: Work, owner: Ints, inside: 
     size = len(work.kinds)
     duration = np.bincount(kind, kernels.duration[rows], size).astype(np.int64)
     count = np.bincount(kind, minlength=size)
-    calls = np.bincount(work.kind[_instances(kernels, owner, rows)], minlength=size)
+    ran = _instances(kernels, owner, rows)
+    calls = np.bincount(work.kind[ran], minlength=size)
+    twice = np.bincount(work.kind[ran[again[ran]]], minlength=size)
     longest = _longest(kernels.duration[rows], kind, size)
     order = np.argsort(-duration, kind="stable")
     return [
-        _op_time(trace, work, int(i), int(calls[i]), int(duration[i]), int(count[i]), int(rows[longest[i]]))
+        _op_time(trace, work, int(i), (int(calls[i]), int(twice[i])), int(duration[i]), int(count[i]), int(rows[longest[i]]))
         for i in order[:MOST]
         if calls[i]
     ]
@@ -109,12 +114,17 @@ def _longest(duration: Ints, kind: Ints, size: int) -> Ints:
     return found
 
 
-def _op_time(trace: Trace, work: Work, i: int, calls: int, duration: int, count: int, row: int) -> OpTime:
+def _op_time(
+    trace: Trace, work: Work, i: int, ran: tuple[int, int], duration: int, count: int, row: int
+) -> OpTime:  # fmt: skip
     cost, kernels = work.kinds[i], trace.kernels
+    calls, again = ran
+    once = calls - again
     return OpTime(
         op=work.names[i], kind=cost.kind, engine=cost.engine, dtype=cost.dtype,
         signature=trace.signatures[work.signatures[i]], product=cost.product, calls=calls,
-        flops=Flops(cost.flops.required * calls, cost.flops.full_square * calls, cost.flops.executed * calls),
+        recomputed=again,
+        flops=Flops(cost.flops.required * once, cost.flops.full_square * once, cost.flops.executed * calls),
         elementwise=cost.elementwise, reads=cost.reads, writes=cost.writes, duration=duration, kernels=count,
         kernel=trace.names[kernels.name[row]], grid=tuple(kernels.grid[row].tolist()),
         block=tuple(kernels.block[row].tolist()), note=cost.note,
