@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of one reader: python tests/fuzz/run_atheris.py {json,safetensors,gguf,config} -runs=100000
+"""Coverage-guided fuzzing of one reader: python tests/fuzz/run_atheris.py {json,gguf,trace-xplane,...} -runs=100000
 
 Needs `pip install atheris`. Every other argument is libFuzzer's; a corpus of valid files is made when none is named.
 """
@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.fuzz.seeds import SEEDS  # before instrumentation: the packages that write the seeds are not the subject
 
-with atheris.instrument_imports(include=["flopsight", "tests.fuzz.targets", "json"]):
+with atheris.instrument_imports(include=["flopsight", "tests.fuzz.targets", "tests.fuzz.traces", "json"]):
     from tests.fuzz.targets import TARGETS
 
 

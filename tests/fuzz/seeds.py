@@ -12,6 +12,8 @@ import numpy as np
 from gguf import GGUFWriter
 from safetensors.numpy import save
 
+from tests.fuzz import trace_files
+
 
 @functools.cache
 def json_seeds() -> tuple[bytes, ...]:
@@ -93,4 +95,7 @@ def config_seeds() -> tuple[bytes, ...]:
     return tuple(bytes([name, *range(1, 9)]) for name in range(0, 148, 5))
 
 
-SEEDS = {"json": json_seeds, "safetensors": safetensors_seeds, "gguf": gguf_seeds, "config": config_seeds}
+SEEDS = {
+    "json": json_seeds, "safetensors": safetensors_seeds, "gguf": gguf_seeds, "config": config_seeds,
+    **{f"trace-{name}": functools.partial(trace_files.seeds, name) for name in trace_files.READERS},
+}  # fmt: skip

@@ -14,7 +14,7 @@ from flopsight.models.sources.gguf_config import gguf_config
 from flopsight.models.sources.json_config import parse_object
 from flopsight.models.sources.safetensors import parse_header, parse_index
 from flopsight.models.sources.tensors import total_bytes
-from tests.fuzz import configs
+from tests.fuzz import configs, traces
 
 
 def fuzz_json(data: bytes) -> None:
@@ -63,4 +63,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "safetensors": fuzz_safetensors,
     "gguf": fuzz_gguf,
     "config": fuzz_config,
+    **traces.TARGETS,
 }
