@@ -124,6 +124,11 @@ def test_both_files_of_one_run_say_the_same(tmp_path):
         warnings.simplefilter("ignore")
         with jax.profiler.trace(str(tmp_path)), jax.profiler.StepTraceAnnotation("train", step_num=4):
             work(a, a).block_until_ready()
+    (alone,) = read(tmp_path)
+    assert alone.format == "xplane"
+    assert [one.why for one in alone.unread if "trace.json" in one.what] == [
+        "the xplane.pb beside it says the same and more"
+    ]
     (one,), (other,) = tmp_path.rglob("*.trace.json.gz"), tmp_path.rglob("*.xplane.pb")
     chrome, xplane = read(one)[0], read(other)[0]
     assert work_rows(chrome)

@@ -97,6 +97,9 @@ def _members(folder: Path, said: Path, limits: Limits, fmt: str | None) -> Itera
     found: list[Trace] = []
     unread: list[Unread] = []
     for place in _places(folder):
+        if _told_elsewhere(place):
+            unread.append(Unread(place.name, 1, "the xplane.pb beside it says the same and more"))
+            continue
         try:
             found.extend(_one(place, limits, fmt))
         except BadFile as error:
@@ -106,6 +109,12 @@ def _members(folder: Path, said: Path, limits: Limits, fmt: str | None) -> Itera
         raise BadFile(f"{said} holds no file that is read here ({tried}).")
     yield replace(found[0], unread=(*found[0].unread, *unread))
     yield from found[1:]
+
+
+def _told_elsewhere(place: Path) -> bool:
+    """Whether this is the Chrome trace that JAX writes beside an xplane.pb: read both, and every kernel counts twice."""
+    stem, mark, _ = place.name.partition(".trace.json")
+    return bool(mark) and place.with_name(f"{stem}.xplane.pb").exists()
 
 
 def _one(place: Path, limits: Limits, fmt: str | None) -> tuple[Trace, ...]:
