@@ -364,7 +364,33 @@ def trace(
     """
     from flopsight.report.trace_run import Wish, run
 
-    return run(Wish(files, model, on, step, basis, fmt, max_size, tuple(hardware_files)), progress)
+    wish = Wish(files, model, on, step, basis, fmt, max_size, hardware_files=tuple(hardware_files))
+    return run(wish, progress)
+
+
+def profile(
+    command: Sequence[str], *, using: str = "auto", skip: int = 3, steps: int = 3, whole: bool = False,
+    out: str | Path | None = None, model: str | Mapping[str, Any] | None = None, on: str | None = None,
+) -> tuple[TraceResult, int]:  # fmt: skip
+    """Run a command under a profiler; what it achieved, and its exit code.
+
+    using        "auto", "torch", "nsys", "ncu", "rocprofv3" or "perf"
+    skip, steps  steps to pass over first, and to record; `whole` records everything
+    out          folder of the files; None makes a new one in the current folder
+
+    Raises UsageError, MissingCapability, and BadFile where nothing was recorded.
+    """
+    from pathlib import Path
+    from time import strftime
+
+    from flopsight.profile.launch import profile as launch
+    from flopsight.profile.tools import Recording
+    from flopsight.report.trace_run import Wish, run
+
+    folder = Path(out) if out is not None else Path(f"flopsight-profile-{strftime('%Y%m%d-%H%M%S')}")
+    done = launch(command, Recording(str(folder.absolute()), skip, steps, whole), using)
+    found = run(Wish(done.files, model=model, on=on, here=True))
+    return found, done.code
 
 
 def trace_diff(

@@ -7,8 +7,8 @@ import sys
 from typing import Any
 
 COMMANDS = (
-    "count", "mfu", "hardware", "models", "schema", "validate", "calibrate", "ceiling", "bench", "run", "trace",
-    "can", "predict", "plan",
+    "count", "mfu", "hardware", "models", "schema", "validate", "calibrate", "ceiling", "bench", "run", "profile",
+    "trace", "can", "predict", "plan",
 )  # fmt: skip
 
 HELP = """How much of this machine is a transformer really using, where does the rest go, and what would bring it back?
@@ -45,6 +45,9 @@ def app() -> Any:
     )
     found.command(
         "flopsight.cli.run:run", name="run", help="Meter a training or inference program without a change to it."
+    )
+    found.command(
+        "flopsight.cli.profile:profile", name="profile", help="Run a program under a profiler, and read the result."
     )
     found.command(
         "flopsight.cli.trace:app", name="trace", help="Say what a profile or trace achieved, and where the rest went."

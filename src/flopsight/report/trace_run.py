@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from flopsight.achieved.graphs import captures
-from flopsight.achieved.peaks import Basis, roofs
+from flopsight.achieved.peaks import Basis, Roofs, roofs
 from flopsight.achieved.reading import Reading, reading_of
 from flopsight.errors import UsageError
+from flopsight.facts import Unknown
 from flopsight.readers import Limits, read
 from flopsight.report.build_trace import build
 from flopsight.report.build_trace_diff import build_diff
@@ -37,6 +38,7 @@ class Wish:
     basis: str = "datasheet"
     fmt: str | None = None
     max_size: int | None = None
+    here: bool = False
     hardware_files: tuple[str | Path, ...] = ()
 
 
@@ -47,8 +49,17 @@ def run(wish: Wish, progress: Progress | None = None) -> TraceResult:
     basis = _checked(wish)
     model = load(wish.model) if wish.model is not None else None
     readings = readings_of(wish, progress)
-    peaks = [roofs(one.devices[0] if one.devices else None, wish.on, basis, wish.hardware_files) for one in readings]
-    return build(readings, peaks, model)
+    return build(readings, [_roofs(one, wish, basis) for one in readings], model)
+
+
+def _roofs(reading: Reading, wish: Wish, basis: Basis) -> Roofs:
+    """The peaks of a reading's device; of this machine's processor where the program ran here, on no device."""
+    if wish.here and wish.on is None and not reading.device_side:
+        try:
+            return roofs(None, "here", "measured", wish.hardware_files)
+        except UsageError as error:
+            return Roofs(Unknown(f"the peak of this processor is not known: {error}"), "measured", given=True)
+    return roofs(reading.devices[0] if reading.devices else None, wish.on, basis, wish.hardware_files)
 
 
 def run_diff(a: str | Path, b: str | Path, wish: Wish) -> TraceDiffResult:

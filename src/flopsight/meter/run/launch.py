@@ -56,7 +56,7 @@ def launch(command: Sequence[str], options: RunOptions) -> NoReturn:
 def checked(command: Sequence[str]) -> list[str]:
     """The command, found; a bare script is run with this Python."""
     if not command:
-        raise UsageError("`flopsight run` needs a command, such as `flopsight run -- python train.py`.")
+        raise UsageError("A command is needed behind two dashes, such as `flopsight run -- python train.py`.")
     argv = [sys.executable, *command] if command[0].endswith(".py") else list(command)
     if shutil.which(argv[0]) is None:
         raise MissingCapability(f"No program is called {argv[0]!r}; give a command as you would type it.")
@@ -65,13 +65,14 @@ def checked(command: Sequence[str]) -> list[str]:
 
 def metered(environment: Mapping[str, str], options: RunOptions) -> dict[str, str]:
     """The environment with the options, and our start-up folder first in PYTHONPATH."""
+    return {**with_site(environment), VARIABLE: msgspec.json.encode(asdict(options)).decode()}
+
+
+def with_site(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with our start-up folder first in PYTHONPATH."""
     folder = str(Path(__file__).parent / "site")
     rest = [p for p in environment.get("PYTHONPATH", "").split(os.pathsep) if p and p != folder]
-    return {
-        **environment,
-        "PYTHONPATH": os.pathsep.join([folder, *rest]),
-        VARIABLE: msgspec.json.encode(asdict(options)).decode(),
-    }
+    return {**environment, "PYTHONPATH": os.pathsep.join([folder, *rest])}
 
 
 def options_of(environment: Mapping[str, str]) -> RunOptions:

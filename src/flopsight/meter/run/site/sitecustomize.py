@@ -1,4 +1,4 @@
-"""Loaded by Python at start-up under `flopsight run`: waits for torch, then lets flopsight look.
+"""Loaded by Python at start-up under `flopsight run` and `flopsight profile`: waits for torch, then lets them look.
 
 Nothing heavy is imported here, since every Python that the command starts comes by. The environment's own
 sitecustomize, which ours hides, is loaded first.
@@ -71,16 +71,21 @@ class _AfterImport:
         return spec
 
 
+STARTS = {"FLOPSIGHT_RUN": "flopsight.meter.run.start", "FLOPSIGHT_PROFILE": "flopsight.profile.start"}
+
+
 def _start(module: ModuleType) -> None:
     """Torch's modules exist now; flopsight takes over, and whatever goes wrong is said once and stops nothing."""
-    try:
-        from flopsight.meter.run.start import start
+    from importlib import import_module
 
-        start(module)
-    except Exception as error:  # noqa: BLE001 - the program goes on
-        print(f"flopsight: not metered: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+    for variable, start in STARTS.items():
+        if os.environ.get(variable):
+            try:
+                import_module(start).start(module)
+            except Exception as error:  # noqa: BLE001 - the program goes on
+                print(f"flopsight: not started: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
 
 
-if os.environ.get("FLOPSIGHT_RUN"):
+if any(os.environ.get(variable) for variable in STARTS):
     sys.meta_path.insert(0, _AfterImport("torch.nn.modules.module", _start))
 _load_the_hidden_one()
