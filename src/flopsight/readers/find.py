@@ -112,7 +112,7 @@ def _members(folder: Path, said: Path, limits: Limits, fmt: str | None) -> Itera
 
 
 def _told_elsewhere(place: Path) -> bool:
-    """Whether this is the Chrome trace that JAX writes beside an xplane.pb: read both, and every kernel counts twice."""
+    """Whether this is the Chrome trace that JAX writes beside an xplane.pb: with both, every kernel counts twice."""
     stem, mark, _ = place.name.partition(".trace.json")
     return bool(mark) and place.with_name(f"{stem}.xplane.pb").exists()
 

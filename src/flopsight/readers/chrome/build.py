@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from flopsight.readers.chrome.rows import COUNTERS, MOMENTS, PAIRS, Args, Complete, Meta, Text
+from flopsight.readers.chrome.rows import COUNTERS, MOMENTS, NO_ARGS, PAIRS, Args, Complete, Meta, Text
 from flopsight.readers.chrome.tracks import Track, track
 from flopsight.readers.xplane import details, hlo
 from flopsight.readers.xplane.loops import encloses
@@ -60,9 +60,8 @@ class Build:
 
     def _gather(self, events: list[Complete]) -> None:
         """Everything that events may be, whatever they turn out to be."""
-        args, add, names = [one.args for one in events], self.columns, self.rows.names
+        add, names, keys, size = self.columns, self.rows.names, self.keys, len(events)
         start, end, good = _times(events)
-        keys, size = self.keys, len(events)
         track = (keys.setdefault((one.pid, one.tid), len(keys)) for one in events)
         add["good"].append(good)
         add["start"].append(start)
@@ -70,14 +69,24 @@ class Build:
         add["track"].append(np.fromiter(track, np.int64, size))
         add["name"].append(np.fromiter(map(names.__getitem__, map(_stepped, events)), np.int32, size))
         add["python"].append(np.fromiter((one.name.startswith("$") for one in events), bool, size))
-        add["external"].append(np.fromiter(map(self._op, events), np.int64, size))
-        add["collective"].append(np.fromiter(map(self._collective, events), np.int64, size))
+        told = [row for row, one in enumerate(events) if one.args is not NO_ARGS]
+        for column, values in self._arguments([events[row] for row in told]).items():
+            add[column].append(_spread(values, told, size))
+
+    def _arguments(self, events: list[Complete]) -> dict[str, Any]:
+        """What only events with arguments have."""
+        args, size = [one.args for one in events], len(events)
+        found = {
+            "external": np.fromiter(map(self._op, events), np.int64, size),
+            "collective": np.fromiter(map(self._collective, events), np.int64, size),
+        }
         for column, of in _WHOLE.items():
-            add[column].append(np.fromiter(map(of, args), np.int64, size))
+            found[column] = np.fromiter(map(of, args), np.int64, size)
         for column, shape in _SHAPES.items():
-            add[column].append(np.array([shape(_text(one.kernel)) for one in args], np.int64).reshape(-1, 3))
+            found[column] = np.array([shape(_text(one.kernel)) for one in args], np.int64).reshape(-1, 3)
         for column in ("flops", "bytes_accessed", "model_flops"):
-            add[column].append(np.fromiter(map(_float, map(attrgetter(column), args)), np.float64, size))
+            found[column] = np.fromiter(map(_float, map(attrgetter(column), args)), np.float64, size)
+        return found
 
     def _op(self, one: Complete) -> int:
         """The number of its op; on a TPU the event is the op."""
@@ -169,6 +178,13 @@ def _times(events: list[Complete]) -> tuple[Any, Any, Any]:
     begin = whole.astype(np.int64) * 1000 + np.rint((start - whole) * 1000).astype(np.int64)
     lasted = np.rint(np.where(known, length, 0) * 1000).astype(np.int64)
     return begin, np.where(known, begin + lasted, begin - 1), good
+
+
+def _spread(values: Any, rows: list[int], size: int) -> Any:
+    """The values at their rows; not recorded elsewhere."""
+    found = np.full((size, *values.shape[1:]), np.nan if values.dtype.kind == "f" else -1, values.dtype)
+    found[rows] = values
+    return found
 
 
 def _text(value: Text) -> str:
