@@ -5,22 +5,23 @@ from __future__ import annotations
 import tarfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from flopsight.errors import BadFile, UsageError
 from flopsight.plugins import plugins
 from flopsight.readers.archive import unpack
+from flopsight.readers.disk import on_disk as on_disk
 from flopsight.readers.limits import Limits, unpacked
 from flopsight.readers.reader import Head, Reader
+from flopsight.readers.sqlite import MAGIC, database
 from flopsight.trace import Trace, Unread
 
-OWN: Final[tuple[str, ...]] = ("kineto", "xplane", "chrome", "chakra")
+OWN: Final[tuple[str, ...]] = ("kineto", "xplane", "chrome", "chakra", "nsys")
 """Modules of this package that hold a READER, the most telling first."""
 LOOK: Final = 64 << 10
 MOST_FILES: Final = 10_000
@@ -67,7 +68,17 @@ def head_of(path: Path, limits: Limits) -> Head:
     if path.is_dir():
         return Head(name, b"", tuple(sorted(one.name for one in path.iterdir())[:MOST_FILES]))
     with unpacked(path, limits) as source:
-        return Head(name.removesuffix(".gz").removesuffix(".xz"), source.read(LOOK))
+        text = source.read(LOOK)
+    plain = name.removesuffix(".gz").removesuffix(".xz")
+    return Head(plain, text, tables=_tables(path, limits) if text.startswith(MAGIC) else frozenset())
+
+
+def _tables(path: Path, limits: Limits) -> frozenset[str]:
+    try:
+        with database(path, limits) as db:
+            return frozenset(db.tables)
+    except BadFile:
+        return frozenset()
 
 
 def _chosen(head: Head, fmt: str | None) -> Reader | None:
@@ -146,21 +157,3 @@ def _renamed(trace: Trace, archive: Path, place: str) -> Trace:
     member = Path(trace.source)
     inside = member.relative_to(place) if member.is_relative_to(place) else member
     return replace(trace, source=f"{archive}!{inside}")
-
-
-@contextmanager
-def on_disk(path: Path, limits: Limits) -> Iterator[Path]:
-    """A plain file with the unpacked content, for libraries that need one; the file itself where it is plain."""
-    with unpacked(path, limits) as source:
-        first = source.read(1 << 20)
-        if not source.packed:
-            yield path
-            return
-        with TemporaryDirectory() as folder:
-            place = Path(folder) / path.name.removesuffix(".gz").removesuffix(".xz")
-            with place.open("wb") as out:
-                part: Any = first
-                while part:
-                    out.write(part)
-                    part = source.read(1 << 20)
-            yield place

@@ -21,11 +21,13 @@ class Head:
     name   its own name without .gz or .xz, lower-case; for a folder the folder's
     text   the first 64 KiB of its content, unpacked; b"" for a folder
     files  names in it, for a folder
+    tables names of its tables and views, for an SQLite database
     """
 
     name: str
     text: bytes
     files: tuple[str, ...] = ()
+    tables: frozenset[str] = frozenset()
 
 
 class Reader(Protocol):
