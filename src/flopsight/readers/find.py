@@ -21,7 +21,10 @@ from flopsight.readers.reader import Head, Reader
 from flopsight.readers.sqlite import MAGIC, database
 from flopsight.trace import Trace, Unread
 
-OWN: Final[tuple[str, ...]] = ("kineto", "xplane", "chrome", "chakra", "nsys")
+OWN: Final[tuple[str, ...]] = (
+    "kineto", "xplane", "chrome", "chakra", "nsys", "prometheus", "likwid", "papi", "intel.unitrace", "intel.advisor",
+    "intel.vtune", "perf",
+)  # fmt: skip
 """Modules of this package that hold a READER, the most telling first."""
 LOOK: Final = 64 << 10
 MOST_FILES: Final = 10_000

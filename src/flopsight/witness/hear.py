@@ -8,7 +8,7 @@ from typing import Final
 from flopsight.trace import Trace
 from flopsight.witness.testimony import Testimony
 
-FAMILIES: Final[tuple[str, ...]] = ("xla",)
+FAMILIES: Final[tuple[str, ...]] = ("xla", "cpu", "exporters")
 """Modules of this package with `testimonies(trace)`."""
 
 
