@@ -113,3 +113,45 @@ CONTRACTION: Final = re.compile(
     r"cholesky|svd|_qr|(^|_)lu_|solve|inverse|bilinear|trilinear|addmv|addbmm|^mv$|kron|encoder_layer|pdist|"
     r"mamba|ssm|scan|delta_rule|gmm|moe|expert"
 )
+ELEMENTWISE: Final = names(
+    """
+    __ilshift__ __ixor__ __iand__ __ior__ __irshift__ __lshift__ __rshift__ __xor__ __and__ __or__ _conj_physical abs
+    acos acosh add addcdiv addcmul angle asin asinh atan atan2 atanh bitwise_and bitwise_left_shift bitwise_not
+    bitwise_or bitwise_right_shift bitwise_xor ceil celu clamp clamp_max clamp_min clip conj_physical copysign cos cosh
+    deg2rad digamma div elu eq erf erfc erfinv exp exp2 expm1 float_power floor floor_divide fmax fmin fmod frac ge
+    gelu gelu_backward gt hardshrink hardsigmoid hardswish hardtanh heaviside hypot i0 igamma igammac isfinite isinf
+    isnan isneginf isposinf ldexp le leaky_relu lerp lgamma log log10 log1p log2 logaddexp logaddexp2 logical_and
+    logical_not logical_or logical_xor logit logit_backward lt maximum minimum mish mul multiply mvlgamma nan_to_num
+    native_dropout_backward ne neg nextafter polygamma pow rad2deg reciprocal relu relu6 remainder round rrelu rsqrt
+    rsub selu sgn sigmoid sigmoid_backward sign signbit silu silu_backward sin sinc sinh softplus softshrink
+    special_entr special_erfcx special_i0e special_i1 special_i1e special_log_ndtr special_ndtri special_xlog1py
+    special_zeta sqrt square sub tan tanh tanh_backward threshold threshold_backward true_divide trunc xlogy
+    hardtanh_backward hardswish_backward hardsigmoid_backward leaky_relu_backward elu_backward mish_backward
+    softplus_backward softshrink_backward hardshrink_backward log_sigmoid log_sigmoid_backward
+    _prelu_kernel prelu gcd lcm absolute negative subtract divide fix
+    """
+)
+"""Ops that make each element of their output from the elements at the same place, in place with a `_` behind."""
+COMPARISON: Final = names(
+    "eq ne lt le gt ge isnan isinf isfinite isneginf isposinf signbit logical_not logical_and logical_or logical_xor"
+)
+"""Their output is bool, unless they write in place."""
+
+
+def _flops_an_element() -> dict[str, int]:
+    each = {
+        5: "_softmax _log_softmax _safe_softmax silu silu_ celu elu mish hardswish _masked_softmax",
+        8: "gelu gelu_",
+        10: "_softmax_backward_data _log_softmax_backward_data silu_backward _masked_softmax_backward",
+        16: "gelu_backward",
+        4: "sigmoid sigmoid_ tanh tanh_",
+        # sigmoid's own backward is g·y·(1 - y), tanh's g·(1 - y²): three each, whatever the forward took
+        3: "softplus lerp lerp_ addcmul addcmul_ addcdiv addcdiv_ _foreach_lerp _foreach_lerp_ _foreach_addcmul "
+        "_foreach_addcmul_ _foreach_addcdiv _foreach_addcdiv_ sigmoid_backward tanh_backward",
+        2: "addr addr_",
+    }
+    return {name: flops for flops, listed in each.items() for name in listed.split()}
+
+
+FLOPS_AN_ELEMENT: Final = _flops_an_element()
+"""Vector FLOPs of ops that do more than one operation an element of their output."""

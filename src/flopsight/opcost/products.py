@@ -8,7 +8,7 @@ from math import prod
 from typing import Final
 
 from flopsight.counted import Flops
-from flopsight.opcost.call import Call, Tensor, Unclear, total
+from flopsight.opcost.call import Call, Tensor, Unclear, dense, total
 from flopsight.opcost.dtypes import BYTES
 from flopsight.opcost.value import OpCost
 
@@ -18,17 +18,16 @@ Formula = Callable[[Call], OpCost]
 def product(
     operands: list[Tensor], batch: int, m: int, n: int, k: int, *, out: str = "", note: str = ""
 ) -> OpCost:  # fmt: skip
-    """A batch of [m, k] x [k, n]."""
-    dtype = _slower(operands[0].dtype, operands[1].dtype)
+    """A batch of [m, k] x [k, n]; `out` is the format of the result where it is not that of the operands."""
+    dtype = slower(operands[0].dtype, operands[1].dtype)
     flops = 2 * batch * m * n * k
-    size = BYTES.get(out or dtype)
-    writes = -1 if size is None else batch * m * n * size
+    made = dense((batch, m, n), out or dtype)
     return OpCost(
-        "gemm", "matrix", dtype, Flops(flops, flops, flops), 0, total(operands), writes, (batch, m, n, k), note
+        "gemm", "matrix", dtype, Flops(flops, flops, flops), 0, total(operands), total([made]), (batch, m, n, k), note
     )
 
 
-def _slower(a: str, b: str) -> str:
+def slower(a: str, b: str) -> str:
     """The format of a product of two: that of the wider operand (weights of 4 or 8 bits are widened first)."""
     return a if BYTES.get(a, 0) >= BYTES.get(b, 0) else b
 
@@ -39,41 +38,58 @@ def _matrix(one: Tensor) -> tuple[int, int]:
     return one.dims[0], one.dims[1]
 
 
-def _mm(a: int, b: int) -> Formula:
+def _mm(a: int, out: str = "") -> Formula:
+    """Two matrices, the left one at place `a`; a bias before them, or a format right behind them."""
+
     def formula(call: Call) -> OpCost:
-        left, right = call.tensor(a), call.tensor(b)
+        left, right = call.tensor(a), call.tensor(a + 1)
         (m, k), (k2, n) = _matrix(left), _matrix(right)
         if k != k2:
             raise Unclear("inner sizes differ")
-        bias = [one for i in range(a) if (one := call.maybe(i)) is not None]
-        return product([left, right, *bias], 1, m, n, k)
+        return product([left, right, *_before(call, a)], 1, m, n, k, out=out or _asked(call, a))
 
     return formula
 
 
-def _bmm(a: int, b: int) -> Formula:
+def _bmm(a: int) -> Formula:
+    """The same for a batch."""
+
     def formula(call: Call) -> OpCost:
-        left, right = call.tensor(a), call.tensor(b)
-        if (
-            len(left.dims) != 3
-            or len(right.dims) != 3
-            or left.dims[2] != right.dims[1]
-            or left.dims[0] != right.dims[0]
-        ):
+        left, right = call.tensor(a), call.tensor(a + 1)
+        x, y = left.dims, right.dims
+        if len(x) != 3 or len(y) != 3 or x[2] != y[1] or x[0] != y[0]:
             raise Unclear("no batched product")
-        bias = [one for i in range(a) if (one := call.maybe(i)) is not None]
-        return product([left, right, *bias], left.dims[0], left.dims[1], right.dims[2], left.dims[2])
+        return product([left, right, *_before(call, a)], x[0], x[1], y[2], x[2], out=_asked(call, a))
 
     return formula
 
 
-def _vector(a: int, b: int) -> Formula:
+def _before(call: Call, a: int) -> list[Tensor]:
+    return [one for i in range(a) if (one := call.maybe(i)) is not None]
+
+
+def _asked(call: Call, a: int) -> str:
+    """The format of mm(.., out_dtype): behind the operands, which beta and alpha are too."""
+    size = len(call.signature.dims)
+    return call.dtype(a + 2) if size == (6 if a else 3) else ""
+
+
+def _summed(call: Call) -> OpCost:
+    """addbmm: a matrix and the sum over the batch of [b, m, k] x [b, k, n]."""
+    left, right = call.tensor(1), call.tensor(2)
+    x, y = left.dims, right.dims
+    if len(x) != 3 or len(y) != 3 or x[2] != y[1] or x[0] != y[0]:
+        raise Unclear("no batched product")
+    return product([left, right, *_before(call, 1)], 1, x[1], y[2], x[0] * x[2])
+
+
+def _vector(a: int) -> Formula:
     def formula(call: Call) -> OpCost:
-        left, right = call.tensor(a), call.tensor(b)
+        left, right = call.tensor(a), call.tensor(a + 1)
         m, k = _matrix(left)
         if right.dims != (k,):
             raise Unclear("sizes differ")
-        return product([left, right], 1, m, 1, k)
+        return product([left, right, *_before(call, a)], 1, m, 1, k)
 
     return formula
 
@@ -87,18 +103,19 @@ def _dot(call: Call) -> OpCost:
 
 def _linear(call: Call) -> OpCost:
     x, weight = call.tensor(0), call.tensor(1)
-    if not x.dims or x.dims[-1] != weight.dims[-1] or len(weight.dims) not in (1, 2):
+    if not x.dims or len(weight.dims) not in (1, 2) or x.dims[-1] != weight.dims[-1]:
         raise Unclear("sizes differ")
     n = weight.dims[0] if len(weight.dims) == 2 else 1
-    bias = call.maybe(2)
-    return product([x, weight, *([bias] if bias else [])], 1, prod(x.dims[:-1]), n, x.dims[-1])
+    return product([x, weight, *call.tensors()[2:]], 1, prod(x.dims[:-1]), n, x.dims[-1], out=x.dtype)
 
 
 def _matmul(call: Call) -> OpCost:
     left, right = call.tensor(0), call.tensor(1)
+    if not left.dims or not right.dims:
+        raise Unclear("no matrices")
     a = left.dims if len(left.dims) > 1 else (1, *left.dims)
     b = right.dims if len(right.dims) > 1 else (*right.dims, 1)
-    if len(a) < 2 or len(b) < 2 or a[-1] != b[-2]:
+    if a[-1] != b[-2]:
         raise Unclear("inner sizes differ")
     if len(b) == 2:
         return product([left, right], 1, prod(a[:-1]), b[-1], a[-1])
@@ -117,50 +134,57 @@ def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _scaled_mm(call: Call) -> OpCost:
+def _scaled(out: int) -> Formula:
     """[m, k] x [k, n]; pairs of 4-bit numbers are stored in one element, so k counts twice."""
-    left, right = call.tensor(0), call.tensor(1)
-    (m, k), (_, n) = _matrix(left), _matrix(right)
-    return product([left, right], 1, m, n, k * (2 if left.dtype == "fp4" else 1), out="bf16")
+
+    def formula(call: Call) -> OpCost:
+        left, right = call.tensor(0), call.tensor(1)
+        (m, k), (k2, n) = _matrix(left), _matrix(right)
+        if k != k2:
+            raise Unclear("inner sizes differ")
+        return product(call.tensors(), 1, m, n, k * packed(left), out=call.dtype(out) or left.dtype)
+
+    return formula
 
 
-def _grouped_mm(call: Call) -> OpCost:
-    """[t, k] x [groups, k, n] by rows, [groups, m, k] x [groups, k, n], or [m, t] x [t, n] by inner sizes."""
-    left, right = call.tensor(0), call.tensor(1)
-    a, b = left.dims, right.dims
-    offsets = next((one for i in range(2, 6) if (one := call.maybe(i)) is not None and len(one.dims) == 1), None)
-    groups = offsets.dims[0] if offsets else 1
-    if len(a) == 2 and len(b) == 3 and a[1] == b[1]:
-        return product([left, right], 1, a[0], b[2], a[1], out="bf16", note="rows of each group are not recorded")
-    if len(a) == 3 and len(b) == 3 and a[2] == b[1]:
-        return product([left, right], a[0], a[1], b[2], a[2], out="bf16")
-    if len(a) == 3 and len(b) == 2 and a[2] == b[0]:
-        return product([left, right], 1, a[1], b[1], a[2], out="bf16")
-    if len(a) == 2 and len(b) == 2 and a[1] == b[0]:
-        found = product([left, right], 1, a[0], b[1], a[1], out="bf16")
-        return replace(found, writes=found.writes * groups)
-    raise Unclear("no grouped product")
+def packed(one: Tensor) -> int:
+    """Numbers in a stored element: two of 4 bits."""
+    return 2 if one.dtype == "fp4" else 1
 
 
 def _int4(call: Call) -> OpCost:
-    """x [m, k] by weights packed to 4 bits, [n/8, k/(16·inner), 32, inner/2]."""
-    x, packed = call.tensor(0), call.tensor(1)
+    """x [m, k] by weights packed to 4 bits: [n/8, k/(16·inner), 32, inner/2] of int32, or [n, k/2] of bytes."""
+    x, weight = call.tensor(0), call.tensor(1)
     m, k = _matrix(x)
-    if not k or len(packed.dims) < 2:
+    if len(weight.dims) not in (2, 4):
         raise Unclear("no packed weight")
-    n = packed.dims[0] * 8 if len(packed.dims) == 4 else packed.dims[0]
-    flops = 2 * m * n * k
-    size = x.bytes
-    reads, writes = (-1, -1) if size is None else (size + n * k // 2, size // k * n)
-    return OpCost("gemm", "matrix", x.dtype, Flops(flops, flops, flops), 0, reads, writes, (1, m, n, k))
+    n = weight.dims[0] * (8 if len(weight.dims) == 4 else 1)
+    found = product([x, x], 1, m, n, k)
+    return replace(found, reads=total(call.tensors()))
+
+
+def _half(left: int, right: int, out: int) -> Formula:
+    """Two of four weights are zero and left out of [m, k / 2] x [k, n]: required whole, executed half."""
+
+    def formula(call: Call) -> OpCost:
+        (m, half), (k, n) = _matrix(call.tensor(left)), _matrix(call.tensor(right))
+        if 2 * half != k:
+            raise Unclear("inner sizes differ")
+        found = product([call.tensor(right)] * 2, 1, m, n, k, out=call.dtype(out))
+        whole = found.flops.required
+        return replace(found, flops=Flops(whole, whole, whole // 2), reads=total(call.tensors()))
+
+    return formula
 
 
 TABLE: Final[dict[str, Formula]] = {
-    "aten::mm": _mm(0, 1), "aten::addmm": _mm(1, 2), "aten::addmm_": _mm(1, 2), "aten::_addmm_activation": _mm(1, 2),
-    "aten::bmm": _bmm(0, 1), "aten::baddbmm": _bmm(1, 2), "aten::baddbmm_": _bmm(1, 2), "aten::mv": _vector(0, 1),
-    "aten::addmv": _vector(1, 2), "aten::addmv_": _vector(1, 2), "aten::dot": _dot, "aten::vdot": _dot,
-    "aten::linear": _linear, "aten::mkldnn_linear": _linear, "aten::_mkl_linear": _linear,
-    "mkldnn::_linear_pointwise": _linear, "aten::matmul": _matmul, "aten::_scaled_mm": _scaled_mm,
-    "aten::_scaled_mm_v2": _scaled_mm, "aten::_grouped_mm": _grouped_mm, "aten::_scaled_grouped_mm": _grouped_mm,
-    "aten::_int_mm": _mm(0, 1), "aten::_weight_int4pack_mm": _int4, "aten::_weight_int8pack_mm": _linear,
+    "aten::mm": _mm(0), "aten::addmm": _mm(1), "aten::addmm_": _mm(1), "aten::_addmm_activation": _mm(1),
+    "aten::bmm": _bmm(0), "aten::baddbmm": _bmm(1), "aten::baddbmm_": _bmm(1), "aten::addbmm": _summed,
+    "aten::addbmm_": _summed, "aten::mv": _vector(0), "aten::addmv": _vector(1), "aten::addmv_": _vector(1),
+    "aten::dot": _dot, "aten::vdot": _dot, "aten::linear": _linear,
+    "aten::mkldnn_linear": _linear, "mkldnn::_linear_pointwise": _linear, "aten::matmul": _matmul,
+    "aten::_scaled_mm": _scaled(6), "aten::_scaled_mm_v2": _scaled(9), "aten::_int_mm": _mm(0, "int32"),
+    "aten::_weight_int4pack_mm": _int4, "aten::_weight_int4pack_mm_for_cpu": _int4,
+    "aten::_weight_int8pack_mm": _linear, "aten::_sparse_semi_structured_mm": _half(0, 2, 3),
+    "aten::_sparse_semi_structured_addmm": _half(1, 3, 6),
 }  # fmt: skip

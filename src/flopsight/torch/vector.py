@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from math import log2, prod
 from typing import Any, Final
 
+from flopsight.opnames import FLOPS_AN_ELEMENT
 from flopsight.torch.call import tensors
 from flopsight.torch.traffic import Traffic, read_bytes, written_bytes
 
@@ -89,19 +90,7 @@ def _adagrad(kwargs: Any) -> int:
 
 
 def _table() -> dict[str, Vector]:
-    each = {
-        5: "_softmax _log_softmax _safe_softmax silu silu_ celu elu mish hardswish _masked_softmax",
-        8: "gelu gelu_",
-        10: "_softmax_backward_data _log_softmax_backward_data silu_backward _masked_softmax_backward",
-        16: "gelu_backward",
-        4: "sigmoid sigmoid_ tanh tanh_",
-        3: "softplus lerp lerp_ addcmul addcmul_ addcdiv addcdiv_ _foreach_lerp _foreach_lerp_ _foreach_addcmul "
-        "_foreach_addcmul_ _foreach_addcdiv _foreach_addcdiv_",
-        2: "addr addr_",
-    }
-    found: dict[str, Vector] = {f"aten::{n}": _each(flops) for flops, names in each.items() for n in names.split()}
-    # sigmoid's own backward is g·y·(1 - y), tanh's g·(1 - y²): three each, whatever the forward took
-    found |= {f"aten::{name}": _each(3) for name in ("sigmoid_backward", "tanh_backward")}
+    found: dict[str, Vector] = {f"aten::{name}": _each(flops) for name, flops in FLOPS_AN_ELEMENT.items()}
     found |= {
         "aten::native_layer_norm": _norm(_LAYER, 2),
         "aten::native_layer_norm_backward": _norm(_LAYER, 5, 2),

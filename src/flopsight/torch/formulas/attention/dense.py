@@ -6,10 +6,10 @@ from math import prod
 from typing import Any
 
 from flopsight.counted import Flops
+from flopsight.opcost.pairs import window_pairs
 from flopsight.torch.call import Call
 from flopsight.torch.formulas.attention.core import Core
 from flopsight.torch.formulas.attention.masks import UNREAD, mask_pairs
-from flopsight.torch.formulas.attention.pairs import window_pairs
 from flopsight.torch.registry import Assumed, formula
 
 BOTTOM_RIGHT = frozenset({"aten::_scaled_dot_product_flash_attention"})

@@ -11,11 +11,11 @@ from math import prod
 from typing import Any, Final
 
 from flopsight.counted import Flops
+from flopsight.opcost.pairs import window_pairs
 from flopsight.torch.call import Call
 from flopsight.torch.formulas.attention.core import Core
 from flopsight.torch.formulas.attention.lengths import packed_lengths, used_lengths
 from flopsight.torch.formulas.attention.masks import UNREAD, mask_pairs
-from flopsight.torch.formulas.attention.pairs import window_pairs
 from flopsight.torch.registry import Assumed, Uncountable, formula
 
 TOP_LEFT: Final = 1

@@ -8,10 +8,10 @@ stand-ins of the published schemas, not with the libraries.
 from __future__ import annotations
 
 from flopsight.counted import Flops
+from flopsight.opcost.pairs import window_pairs
 from flopsight.torch.call import Call
 from flopsight.torch.formulas.attention.core import Core
 from flopsight.torch.formulas.attention.lengths import packed_lengths, used_lengths
-from flopsight.torch.formulas.attention.pairs import window_pairs
 from flopsight.torch.registry import Uncountable, formula
 
 Lengths = tuple[int, ...]
