@@ -8,7 +8,7 @@ from typing import Final
 from flopsight.trace import Trace
 from flopsight.witness.testimony import Testimony
 
-FAMILIES: Final[tuple[str, ...]] = ("xla", "cpu", "exporters")
+FAMILIES: Final[tuple[str, ...]] = ("xla", "cpu", "exporters", "amd")
 """Modules of this package with `testimonies(trace)`."""
 
 
