@@ -31,7 +31,6 @@ KEYS: Final = re.compile(rb'^\s*\{\s*"papi_version"\s*:')
 OLD: Final = re.compile(rb'"(?:region_count|real_time_nsec|parent_region_id)"\s*:')
 ABOUT: Final = ("papi_version", "cpu_info", "max_cpu_rate_mhz", "min_cpu_rate_mhz")
 NOT_EVENTS: Final = frozenset(("name", "parent_region_id", "region_count"))
-MOST_VALUES: Final = 2_000_000
 TOP: Final = "-1"
 
 
@@ -72,7 +71,6 @@ class Taken:
     samples: Samples = field(default_factory=Samples)
     reads: int = 0
     odd: int = 0
-    count: int = 0
 
     def take(self, thread: str, regions: Any) -> None:
         """One thread's regions."""
@@ -86,9 +84,6 @@ class Taken:
                     self._keep(event, said, where)
 
     def _keep(self, event: str, said: Any, where: Mapping[str, str]) -> None:
-        self.count += 1
-        if self.count > MOST_VALUES:
-            raise BadFile(f"more than {MOST_VALUES:,} values were met, which no output of PAPI has.")
         if isinstance(said, dict):
             self.reads += len(said) - 1
             said = said.get("region_value")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,12 +11,14 @@ from typing import Final
 
 import numpy as np
 
+from flopsight.errors import BadFile
 from flopsight.trace import Series
 
 WHOLE: Final = -1
 """Time of a value over the whole run, or of a value whose time the file does not say."""
 MOST_TIME: Final = 1 << 62
 TEXT: Final = 300
+MOST_SERIES: Final = 500_000
 LONGEST: Final = 64
 """Characters of a number."""
 Key = tuple[str, str, tuple[tuple[str, str], ...]]
@@ -23,8 +26,8 @@ Key = tuple[str, str, tuple[tuple[str, str], ...]]
 
 @dataclass(slots=True)
 class _Column:
-    times: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
+    times: array[int] = field(default_factory=lambda: array("q"))
+    values: array[float] = field(default_factory=lambda: array("d"))
     why: str = ""
 
 
@@ -37,17 +40,21 @@ class Samples:
     """
 
     columns: dict[Key, list[_Column]] = field(default_factory=dict)
+    count: int = 0
 
     def add(
         self, name: str, value: float, unit: str = "", labels: Mapping[str, str] | None = None,
         time: int = WHOLE, why: str = "",
     ) -> None:  # fmt: skip
-        """One value; `why` says why it is NaN where it is."""
+        """One value; `why` says why it is NaN where it is. Raises BadFile for more series than any tool writes."""
         repeats = self.columns.setdefault((name, unit, tuple((labels or {}).items())), [])
         # the last times of repeats never increase along the list, as a value goes to the first that has room for it
         at = bisect_right(repeats, -time, key=lambda one: -one.times[-1])
         if at == len(repeats):
             repeats.append(_Column())
+            self.count += 1
+            if self.count > MOST_SERIES:
+                raise BadFile(f"more than {MOST_SERIES:,} series of counters were met, which no tool writes.")
         column = repeats[at]
         column.times.append(time)
         column.values.append(value)
@@ -62,7 +69,7 @@ class Samples:
         )
 
     def __len__(self) -> int:
-        return len(self.columns)
+        return self.count
 
 
 def _numbered(labels: tuple[tuple[str, str], ...], number: int) -> dict[str, str]:

@@ -22,7 +22,6 @@ from flopsight.trace import Device, Trace, Unread
 OBJECT: Final = re.compile(r'"(?:counter-value|metric-value|pcnt-running|insn per cycle)"\s*:')
 PEOPLE: Final = re.compile(r"^\s*Performance counter stats for ", re.MULTILINE)
 LOOK: Final = 64 << 10
-MOST_SERIES: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +75,6 @@ class Taken:
 
     def _keep(self, row: Row) -> None:
         self.samples.add(row.event, row.value, row.unit, dict(row.labels), row.time, row.why)
-        if len(self.samples) > MOST_SERIES:
-            raise BadFile(f"more than {MOST_SERIES:,} different counters were met, which no run of perf has.")
         if row.why:
             self.missing[row.event] = row.why
         elif not row.derived:
