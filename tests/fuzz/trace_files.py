@@ -9,6 +9,13 @@ KEPT = Path(__file__).parents[1] / "data" / "traces"
 READERS = {
     "chakra": ("chakra/a100_simple_add_et.json.gz",),
     "chrome": ("chrome/tpu_by_hand.trace.json.gz",),
+    "intel.advisor": ("intel/advisor_by_hand.csv",),
+    "intel.unitrace": ("unitrace/dpc_gemm_t.txt", "unitrace/dpc_gemm_h.txt"),
+    "intel.vtune": ("intel/vtune_by_hand.csv",),
+    "likwid": ("likwid/by_hand.csv", "likwid/by_hand.txt"),
+    "papi": ("papi/by_hand.json", "papi/by_hand_old.json"),
+    "perf": ("perf/kvm_zen5_no_pmu_perf6.1.jsonl", "perf/kvm_zen5_no_pmu_perf6.1.csv"),
+    "prometheus": ("prometheus/t4_busy.prom", "prometheus/metrics_mini.prom"),
     "xplane": ("xplane/tpu_by_hand.xplane.pb.gz",),
 }
 """Module of flopsight.readers -> files under tests/data/traces, some kilobytes each. One line a reader."""

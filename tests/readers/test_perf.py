@@ -174,6 +174,21 @@ def test_summary_and_other_lines(tmp_path):
     assert {u.what: u.count for u in trace.unread} == {"rows of the summary": 1, "lines that are no counters": 1}
 
 
+def test_summary_behind_intervals(tmp_path):
+    """perf 6.1: -j -I 50 --summary."""
+    row = (
+        '"counter-value" : "%s", "unit" : "msec", "event" : "task-clock", "event-runtime" : 1, "pcnt-running" : 100.00'
+    )
+    lines = [
+        '{"interval" : 0.050160915, ' + row % "0.981888",
+        '{"interval" : 0.1, ' + row % "0.062",
+        "{" + row % "1.0439",
+    ]
+    trace = read(tmp_path, "".join(line + "}\n" for line in lines))
+    assert [s.values.tolist() for s in trace.series] == [[981888.0, 62000.0]]
+    assert trace.unread[0].what == "rows of the summary"
+
+
 def test_decimal_commas(tmp_path):
     trace = read(tmp_path, "0,73;msec;task-clock;727009;99,50;0,422;CPUs utilized\n")
     assert values(trace, "task-clock").values.tolist() == [730000.0]

@@ -108,7 +108,7 @@ class Taken:
     def _values(self, cells: list[str]) -> None:
         raw = len(self.columns) > 1 and self.columns[1] == "Counter"
         for where, cell in zip(self.columns[1:], cells[1:], strict=False):
-            if where in SUMS or cells[0].endswith(" STAT"):
+            if where in SUMS:
                 self.sums += 1
             elif THREAD.match(where):
                 self._value(cells[0], cell, {"counter": cells[1]} if raw else {}, where)
