@@ -93,7 +93,9 @@ def op_times(trace: Trace, found: Attribution, work: Work, owner: Ints, inside: 
     longest = _longest(kernels.duration[rows], kind, size)
     order = np.argsort(-duration, kind="stable")
     return [
-        _op_time(trace, work, int(i), (int(calls[i]), int(twice[i])), int(duration[i]), int(count[i]), int(rows[longest[i]]))
+        _op_time(
+            trace, work, int(i), (int(calls[i]), int(twice[i])), int(duration[i]), int(count[i]), int(rows[longest[i]])
+        )
         for i in order[:MOST]
         if calls[i]
     ]

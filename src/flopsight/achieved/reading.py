@@ -5,7 +5,7 @@ Ranks are read by one process each: `reading_of` takes a trace and gives values 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +45,19 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesTotal:
+    """One counter: its sum over kernels, or its last value and mean over time; None where it was not collected."""
+
+    name: str
+    unit: str
+    labels: dict[str, str]
+    over: str
+    value: float | None
+    known: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One trace.
 
@@ -57,6 +70,7 @@ class Reading:
     elementwise  operations of the vector engine that are modelled
     ops, modules, names   heaviest first
     marks_of_steps  names that a server gave its steps, with the lengths of what they held
+    counters, series   how many hardware counters the file holds, and each with its value
     captured        graphs that were captured while this ran; `replayed` kernels of graphs whose ops are not known
     """
 
@@ -78,6 +92,8 @@ class Reading:
     modules: tuple[ModuleTime, ...]
     names: tuple[NameTime, ...]
     testimonies: tuple[Testimony, ...]
+    counters: int
+    series: tuple[SeriesTotal, ...]
     marks_of_steps: tuple[str, ...]
     captured: int
     replayed: int
@@ -125,10 +141,27 @@ def _read(
         coverage=_coverage(trace, found, work, owner, labels, inside), ops=tuple(ops),
         modules=tuple(module_times(trace, found, work, owner, inside)),
         names=tuple(name_times(trace, labels, owner, inside)),
-        testimonies=testimonies(trace), marks_of_steps=tuple(n for n in trace.names if SERVED in n),
+        testimonies=testimonies(trace), counters=len(trace.metrics) + len(trace.series), series=tuple(_totals(trace)),
+        marks_of_steps=tuple(n for n in trace.names if SERVED in n),
         captured=len(captures(trace)), replayed=_unknown_replays(trace),
         marks=dict(trace.marks), notes=trace.notes, unread=trace.unread,
     )  # fmt: skip
+
+
+def _totals(trace: Trace) -> Iterator[SeriesTotal]:
+    """Counters of kernels added up; those over time by their mean, or their only value."""
+    for metric in trace.metrics:
+        known = metric.values[~np.isnan(metric.values)]
+        share = len(known) / len(metric.values) if len(metric.values) else 0.0
+        value = None if not len(known) else float(known.mean() if metric.unit == "%" else known.sum())
+        yield SeriesTotal(metric.name, metric.unit, {}, "kernels", value, share, "")
+    for one in trace.series:
+        known = one.values[~np.isnan(one.values)]
+        over = "time" if len(one.values) > 1 else "run"
+        share = len(known) / len(one.values) if len(one.values) else 0.0
+        yield SeriesTotal(
+            one.name, one.unit, dict(one.labels), over, float(known.mean()) if len(known) else None, share, one.why
+        )
 
 
 def _unknown_replays(trace: Trace) -> int:

@@ -163,7 +163,8 @@ def idle_causes(
     first = order[np.searchsorted(kernels.start[order], gaps.end)]
     call = found.call[first]
     known = call >= 0
-    begun = np.where(known, trace.host.start[np.maximum(call, 0)], gaps.start)
+    begun = gaps.start.copy()
+    begun[known] = trace.host.start[call[known]]
     late = np.clip(begun, gaps.start, gaps.end)
     lasted = gaps.end - gaps.start
     parts[UNKNOWN] = int(lasted[~known].sum())

@@ -8,7 +8,7 @@ from typing import Any
 
 COMMANDS = (
     "count", "mfu", "hardware", "models", "schema", "validate", "calibrate", "ceiling", "bench", "run", "profile",
-    "trace", "can", "predict", "plan",
+    "trace", "counters", "can", "predict", "plan",
 )  # fmt: skip
 
 HELP = """How much of this machine is a transformer really using, where does the rest go, and what would bring it back?
@@ -52,6 +52,7 @@ def app() -> Any:
     found.command(
         "flopsight.cli.trace:app", name="trace", help="Say what a profile or trace achieved, and where the rest went."
     )
+    found.command("flopsight.cli.counters:counters", name="counters", help="Say what exported hardware counters tell.")
     found.command("flopsight.cli.predict:predict", name="predict", help="Predict how long a step takes, and why.")
     found.command("flopsight.cli.plan:plan", name="plan", help="Find the best layout, and say how to launch it.")
     found.command(

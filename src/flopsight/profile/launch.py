@@ -35,7 +35,7 @@ def profile(command: Sequence[str], recording: Recording, name: str = "auto") ->
     """
     if recording.steps < 1 or recording.skip < 0:
         raise UsageError("Record at least one step, and skip none or more.")
-    argv = checked(command)
+    argv = checked(command, "profile")
     chosen = tool(name, argv)
     folder = Path(recording.folder)
     try:

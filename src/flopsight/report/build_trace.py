@@ -17,6 +17,7 @@ from flopsight.facts import Fact, Unknown
 from flopsight.models.tree import Model
 from flopsight.report.trace import (
     BesideRow,
+    CounterRow,
     CoverageRow,
     DeviceRow,
     FlopsRow,
@@ -68,6 +69,10 @@ def _one(reading: Reading, roof: Roofs, model: Model | None) -> OneTrace:
         parts=[PartRow(part=k, us=n / 1e3, share=n / total) for k, n in sorted(parts.items(), key=lambda x: -x[1])],
         hidden={k: sum(t.hidden[k] for t in reading.total) / 1e3 for k in ("communication", "copies")},
         flops=_flops(reading.flops), witnesses=[*_ledger(joined), *map(_witness, reading.testimonies)],
+        counters=[
+            CounterRow(name=c.name, unit=c.unit, labels=c.labels, over=c.over, value=c.value, known=c.known, why=c.why)
+            for c in reading.series
+        ],
         beside=_beside(joined), beside_of=joined if isinstance(joined, str) else _told(joined),
         coverage=_coverage(reading), utilization=_utilization(reading, roof),
         ops=[_op(op, reading, roof, kernel_ns) for op in reading.ops[:MOST]],
@@ -290,7 +295,7 @@ def _unmodelled(names: Sequence[NameTime], kernel_ns: int) -> list[KernelRow]:
 
 def _notes(reading: Reading) -> list[str]:
     notes = list(reading.notes)
-    if not reading.device_side:
+    if not reading.device_side and reading.names:
         notes.append(
             "No device activity was recorded: times are those of ops on their threads. If a GPU ran this, record its "
             "activity too (ProfilerActivity.CUDA); an idle share of it cannot be told from this file."

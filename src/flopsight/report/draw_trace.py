@@ -19,6 +19,7 @@ OPS: Final = 12
 KERNELS: Final = 6
 MODULES: Final = 14
 STEPS: Final = 8
+COUNTERS: Final = 40
 NAME: Final = 46
 
 
@@ -35,18 +36,22 @@ def draw(r: TraceResult) -> Any:
         yield _windows(one)
     if one.flops.executed or one.witnesses:
         yield from _witnesses(one)
+    if not one.kernels and not one.ops:
+        yield from counters(one)
     yield from _beside(one)
     if one.ops:
         yield from _ops(one)
     if one.modules:
         yield _modules(one)
     yield from _unmodelled(one)
-    yield text(_coverage(one))
+    if one.kernels:
+        yield text(_coverage(one))
     for note in one.notes:
         yield Text(f"Note: {note}", style="dim")
     for lost in one.unread:
         yield Text(f"Not read: {lost.count:,} {lost.what} ({lost.why}).", style="dim")
-    yield Text(METHOD, style="dim")
+    if one.parts or one.ops:
+        yield Text(METHOD, style="dim")
     yield Text(f"Next: {r.next}")
 
 
@@ -112,6 +117,20 @@ def _required(one: OneTrace) -> str:
     f = one.flops
     same = f.required == f.executed
     return "" if same else f"required {flop(f.required)}, whole score squares {flop(f.full_square)}"
+
+
+def counters(one: OneTrace, most: int = COUNTERS) -> Any:
+    """Every counter with its value, or that it was not collected."""
+    if not one.counters:
+        return
+    table = plain(("counter", "left"), ("value", "right"), ("unit", "left"), ("of", "left"), ("", "left"))
+    for row in one.counters[:most]:
+        value = "not collected" if row.value is None else f"{row.value:,.6g}"
+        labels = ", ".join(f"{k} {v}" for k, v in list(row.labels.items())[:3])
+        table.add_row(text(row.name), value, row.unit, row.over, text(row.why or labels))
+    if len(one.counters) > most:
+        table.add_row(f"{len(one.counters) - most} more", "", "", "", "")
+    yield table
 
 
 def _beside(one: OneTrace) -> Any:

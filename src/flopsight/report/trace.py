@@ -62,6 +62,21 @@ class WitnessRow(msgspec.Struct, kw_only=True):
     why: str = ""
 
 
+class CounterRow(msgspec.Struct, kw_only=True):
+    """One hardware counter."""
+
+    name: str
+    unit: str
+    labels: dict[str, str]
+    over: str
+    """"kernels" (summed; percentages averaged), "time" (mean) or "run"."""
+    value: float | None
+    """Null where it was not collected; `why` may say more."""
+    known: float
+    """Share of kernels or moments with a value."""
+    why: str = ""
+
+
 class CoverageRow(msgspec.Struct, kw_only=True):
     """Shares of kernel time that are accounted for; null where there is none."""
 
@@ -194,6 +209,7 @@ class OneTrace(msgspec.Struct, kw_only=True):
     hidden: dict[str, float]
     flops: FlopsRow
     witnesses: list[WitnessRow]
+    counters: list[CounterRow]
     coverage: CoverageRow
     utilization: UtilizationRow
     ops: list[OpRow]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flopsight.achieved.reading import Reading
 from flopsight.report.numbers import format_si
-from flopsight.report.trace import OneTrace
+from flopsight.report.trace import OneTrace, WitnessRow
 from flopsight.units import format_si as si
 
 USEFUL = ("gemm", "attention", "convolution", "moe", "scan")
@@ -24,8 +24,26 @@ def _which(one: OneTrace) -> str:
 
 
 def _sentence(reading: Reading, one: OneTrace) -> str:
+    if reading.counters and not one.kernels and not one.ops:
+        return _counted(reading, one)
     what = f"{_device(reading, one)}, {_steps(reading, one)}"
     return f"{what}: {'; '.join(part for part in (_achieved(one), _loss(one)) if part)}."
+
+
+def _counted(reading: Reading, one: OneTrace) -> str:
+    """A file of counters alone."""
+    names = ", ".join(dict.fromkeys(d.name for d in reading.devices if d.name))
+    said = [f"{w.witness} {_said(w)}" for w in one.witnesses if w.value is not None]
+    what = "; ".join(said[:3]) or "none of them tells FLOPs, bytes or busy cycles of a known kind"
+    return f"{names or reading.format}: {reading.counters:,} counters; {what}."
+
+
+def _said(w: WitnessRow) -> str:
+    if w.value is None:
+        return "unknown"
+    return (
+        f"{w.value:.1%}" if w.quantity == "active" else format_si(w.value, "FLOP" if w.quantity == "flops" else "B", 3)
+    )
 
 
 def _device(reading: Reading, one: OneTrace) -> str:

@@ -53,10 +53,10 @@ def launch(command: Sequence[str], options: RunOptions) -> NoReturn:
         raise MissingCapability(f"{argv[0]!r} could not be started: {error.strerror}.") from error
 
 
-def checked(command: Sequence[str]) -> list[str]:
+def checked(command: Sequence[str], verb: str = "run") -> list[str]:
     """The command, found; a bare script is run with this Python."""
     if not command:
-        raise UsageError("A command is needed behind two dashes, such as `flopsight run -- python train.py`.")
+        raise UsageError(f"`flopsight {verb}` needs a command, such as `flopsight {verb} -- python train.py`.")
     argv = [sys.executable, *command] if command[0].endswith(".py") else list(command)
     if shutil.which(argv[0]) is None:
         raise MissingCapability(f"No program is called {argv[0]!r}; give a command as you would type it.")

@@ -25,8 +25,8 @@ FACTS: Final = frozenset(
     for words in (
         "Dispatch_ID GPU_ID Grid_Size Workgroup_Size LDS_Per_Workgroup Scratch_Per_Workitem Arch_VGPR Accum_VGPR",
         "SGPR Wave_Size wave_size obj Kernel_Name KernelName Correlation_ID Kernel_ID Start_Timestamp End_Timestamp",
-        "BeginNs EndNs queue-id queue-index pid tid sig DispatchNs CompleteNs XCC_Index Counter_Name Counter_Value Index lds scr",
-        "arch_vgpr accum_vgpr sgpr gpu-id grd wgp",
+        "BeginNs EndNs queue-id queue-index pid tid sig DispatchNs CompleteNs XCC_Index Counter_Name Counter_Value",
+        "Index lds scr arch_vgpr accum_vgpr sgpr gpu-id grd wgp",
     )
     for word in words.split()
 )

@@ -63,7 +63,6 @@ class Rows:
     marks: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     lost: Counter[str] = field(default_factory=Counter)
-    clock: bool = True
     at: dict[Any, int] = field(default_factory=dict)
 
     def add(self, one: Dispatch, key: Any = None) -> int:
@@ -104,7 +103,7 @@ class Rows:
             kernels=self._kernels(names, {n: i for i, n in enumerate(order)}),
             host=self._host(names),
             threads=tuple(dict.fromkeys(h.thread for h in self.host)), metrics=self._metrics(),
-            series=tuple(self.series), timeline=(self.clock and any(d.end >= d.start for d in self.dispatches)) or not self.dispatches,
+            series=tuple(self.series), timeline=not self.dispatches or any(d.end >= d.start for d in self.dispatches),
             marks=self.marks, notes=tuple(self.notes), names=names.texts(),
             unread=tuple(Unread(what, n, "not understood") for what, n in self.lost.items()),
         )  # fmt: skip
