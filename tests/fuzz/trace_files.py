@@ -13,6 +13,7 @@ READERS = {
     "intel.unitrace": ("unitrace/dpc_gemm_t.txt", "unitrace/dpc_gemm_h.txt"),
     "intel.vtune": ("intel/vtune_by_hand.csv",),
     "likwid": ("likwid/by_hand.csv", "likwid/by_hand.txt"),
+    "ncu": ("ncu/by_hand.ncu-rep", "ncu/by_hand_raw.csv", "ncu/by_hand_details.csv", "ncu/by_hand_summary.csv"),
     "papi": ("papi/by_hand.json", "papi/by_hand_old.json"),
     "perf": ("perf/kvm_zen5_no_pmu_perf6.1.jsonl", "perf/kvm_zen5_no_pmu_perf6.1.csv"),
     "prometheus": ("prometheus/t4_busy.prom", "prometheus/metrics_mini.prom"),

@@ -22,7 +22,7 @@ from flopsight.readers.sqlite import MAGIC, database
 from flopsight.trace import Trace, Unread
 
 OWN: Final[tuple[str, ...]] = (
-    "kineto", "xplane", "chrome", "chakra", "nsys", "prometheus", "likwid", "papi", "intel.unitrace",
+    "kineto", "xplane", "chrome", "chakra", "nsys", "ncu", "prometheus", "likwid", "papi", "intel.unitrace",
     "intel.advisor", "intel.vtune", "perf", "rocm.rpd", "rocm.rocpd", "rocm.documents", "rocm.compute", "rocm.csvs",
 )  # fmt: skip
 """Modules of this package that hold a READER, the most telling first."""
