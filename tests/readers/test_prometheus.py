@@ -112,6 +112,19 @@ def test_slices(tmp_path):
     assert value(trace, "DCGM_FI_PROF_SM_UTIL_RATIO", GPU_I_ID="2").values.tolist() == [0.5]
 
 
+def test_a_thousand_devices(tmp_path):
+    """Remarks look each device up, and name a few."""
+    page = "".join(
+        f'{name}{{gpu="{i}",UUID="GPU-{i}",modelName="H100"}} {value}\n' for i in range(1000)
+        for name, value in (("DCGM_FI_DEV_GPU_UTIL", 90), ("DCGM_FI_PROF_SM_ACTIVE", 0.5))
+    )  # fmt: skip
+    trace = read(tmp_path, page)
+    assert len(trace.devices) == 1000
+    assert len(trace.notes) == 9
+    assert all("50.0 % of it" in note for note in trace.notes[:8])
+    assert "992 more devices" in trace.notes[8]
+
+
 def test_intel_pages(tmp_path):
     """XPU Manager 1.x (shares of 1) and 2.x (OpenTelemetry names)."""
     trace = read(tmp_path, (
