@@ -1,7 +1,7 @@
-"""Programs run once under the profiler and the counter; and every op beside the tensors it was really given."""
+"""Programs run under the profiler: beside the counter, and beside the tensors that every op was really given."""
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
@@ -14,6 +14,7 @@ from flopsight.trace.columns import OP
 from flopsight.trace.nesting import parents
 
 MARK = "##seen "
+COLUMNS = ("required", "full_square", "executed")
 
 
 def exported(path, program):
@@ -45,34 +46,30 @@ def innermost(trace):
     return [(trace.names[host.name[row]], one) for row, one in costs.items() if row not in holders]
 
 
-@dataclass
-class Sums:
-    """FLOPs by op: required, whole squares, executed."""
-
-    by_op: dict = field(default_factory=lambda: defaultdict(lambda: [0, 0, 0]))
-
-    def add(self, op, flops):
-        for at, value in enumerate((flops.required, flops.full_square, flops.executed)):
-            self.by_op[op.replace("::", ".")][at] += value
+def sums(pairs):
+    """{op: (required, whole squares, executed)}"""
+    found = defaultdict(lambda: [0, 0, 0])
+    for op, flops in pairs:
+        for at, column in enumerate(COLUMNS):
+            found[op][at] += getattr(flops, column)
+    return {op: tuple(amounts) for op, amounts in found.items()}
 
 
 def both(path, program):
-    """FLOPs by op from the trace and from the counter, of one and the same run."""
+    """FLOPs by op from the trace and from the counter, of one and the same run; and the counter."""
     program()  # what is done once (caches, buffers) is not part of it
     with flopsight.torch.counting() as counter:
         trace = exported(path, program)
-    recorded, counted = Sums(), Sums()
-    for name, one in innermost(trace):
-        recorded.add(name, one.flops)
-    for op, amount in counter.by_op().items():
-        if amount.flops.executed:
-            counted.add(op.removesuffix(".default"), amount.flops)
-    return dict(recorded.by_op), dict(counted.by_op), counter
+    recorded = sums((name.replace("::", "."), one.flops) for name, one in innermost(trace))
+    counted = sums(
+        (".".join(op.split(".")[:2]), amount.flops) for op, amount in counter.by_op().items() if amount.flops.executed
+    )
+    return recorded, counted, counter
 
 
 @dataclass
 class Seen:
-    """An op as it ran: bytes of the tensors it was given and of those it returned."""
+    """An op as it ran: bytes of the distinct elements it was given, and of what it returned."""
 
     op: str
     given: list
@@ -87,12 +84,23 @@ class Watch(TorchDispatchMode):
         self.seen = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        given = [t.numel() * t.element_size() for t in flat((args, kwargs or {}))]
+        given = [distinct(t) for t in flat((args, kwargs or {}))]
         with record_function(MARK + str(len(self.seen))):
             out = func(*args, **(kwargs or {}))
-        made = [t.numel() * t.element_size() for t in flat(out)]
-        self.seen.append(Seen(func._schema.name, given, made))
+        self.seen.append(Seen(func._schema.name, given, [t.numel() * t.element_size() for t in flat(out)]))
         return out
+
+
+def distinct(tensor):
+    """Bytes of the different elements that a tensor shows, found by looking at where each lies."""
+    size = tensor.element_size()
+    reach = sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True)) + 1 if tensor.numel() else 0
+    places = range(reach)
+    seen = {0}
+    for n, step in zip(tensor.shape, tensor.stride(), strict=True):
+        seen = {place + i * step for place in seen for i in range(n)}
+    assert all(place in places for place in seen)
+    return len(seen) * size
 
 
 def flat(values):
@@ -100,12 +108,12 @@ def flat(values):
     if isinstance(values, torch.Tensor):
         return [values]
     if isinstance(values, dict):
-        values = values.values()
-    return [t for v in values for t in flat(v)] if isinstance(values, (list, tuple, type({}.values()))) else []
+        values = list(values.values())
+    return [t for v in values for t in flat(v)] if isinstance(values, (list, tuple)) else []
 
 
 def watched(path, program):
-    """[(Seen, cost of the same op as the trace records it)]"""
+    """[(Seen, the cost of the same op as the trace records it)]"""
     watch = Watch()
 
     def run():

@@ -11,7 +11,9 @@ from flopsight.opcost import (
     elements,
     elsewhere,
     grouped,
+    images,
     lookups,
+    losses,
     norms,
     optimizers,
     products,
@@ -27,8 +29,9 @@ from flopsight.trace import Signature
 
 _ROOMS = (
     products, grouped, elsewhere, recurrent, attention, convolution, norms, lookups, copies, reductions, optimizers,
+    images, losses, elements,
 )  # fmt: skip
-_TABLE = {name: formula for room in _ROOMS for name, formula in room.TABLE.items()}
+FORMULAS = {name: formula for room in _ROOMS for name, formula in room.TABLE.items()}
 
 
 @lru_cache(maxsize=1 << 16)
@@ -38,7 +41,7 @@ def cost(name: str, signature: Signature) -> OpCost | None:
     None where no formula covers the op, or where the record does not hold what its formula needs.
     """
     call = Call(name, signature)
-    formula = _TABLE.get(name)
+    formula = FORMULAS.get(name)
     try:
         return formula(call) if formula is not None else _by_kind(call)
     except (Unclear, OverflowError):

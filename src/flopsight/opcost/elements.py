@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from flopsight.opcost.call import Call, Tensor, dense, main_dtype, promoted, total
@@ -19,17 +20,32 @@ FLOAT_RESULT: Final = names(
 )
 """Of whole numbers they make floating-point numbers."""
 REAL_NUMBER: Final = re.compile(r"-?\d*(\.\d*|\.?\d*e[+-]?\d+)|-?inf|nan", re.IGNORECASE)
+CHOICE: Final = frozenset({"where", "masked_fill"})
+"""They only move values."""
 DROPOUT: Final = names("dropout feature_dropout alpha_dropout native_dropout")
 
 
 def elementwise(call: Call, name: str) -> OpCost:
     """One operation an element of the output, or as many as the table of the counter says."""
-    tensors = call.tensors()
+    tensors = _of_memory(call.tensors())
     plain = name.removesuffix("_")
     shape = tensors[0].dims if plain != name else broadcast(*(t.dims for t in tensors))
     dtype = tensors[0].dtype if plain != name else _result(call, plain, tensors)
     out = dense(shape, dtype)
-    return worked("elementwise", FLOPS_AN_ELEMENT.get(name, 1), tensors, [out])
+    each = 0 if plain in CHOICE else FLOPS_AN_ELEMENT.get(name, 1)
+    return worked("elementwise", each, tensors, [out])
+
+
+def _of_memory(tensors: list[Tensor]) -> list[Tensor]:
+    """Those that lie in memory: a number is recorded as one element of 8 bytes, and is passed by value."""
+    if not any(t.dims for t in tensors):
+        return tensors
+    return [t for t in tensors if t.dims or t.dtype not in ("fp64", "int64")]
+
+
+def numbers(x: Tensor) -> int:
+    """One operation an element, where they are of floating point."""
+    return 0 if x.dtype in WHOLE else x.numel
 
 
 def worked(kind: str, each: int, read: list[Tensor], written: list[Tensor]) -> OpCost:
@@ -53,9 +69,11 @@ def _result(call: Call, name: str, tensors: list[Tensor]) -> str:
     if name in ("where", "masked_fill"):
         return promoted(tensors[1:]) if name == "where" and len(tensors) > 1 else tensors[0].dtype
     dtype = promoted(tensors)
+    if name in ("abs", "angle") and dtype in COMPLEX:
+        return "fp32" if dtype == "complex64" else "fp64"
     if dtype in FLOATS or dtype in COMPLEX or not dtype:
         return dtype
-    real = any(REAL_NUMBER.fullmatch(value) for value in call.signature.values)
+    real = any(REAL_NUMBER.fullmatch(value) for value in call.signature.values) or "double" in call.signature.types
     # PyTorch's default format of floating point
     return "fp32" if real or name in FLOAT_RESULT else dtype
 
@@ -72,6 +90,31 @@ def copied_lists(call: Call) -> OpCost:
     return moved("copy", 0, call.listed(1), call.listed(0), "copy")
 
 
+def outer(call: Call) -> OpCost:
+    """addr(matrix, vector, vector)"""
+    m, n = call.tensor(1), call.tensor(2)
+    out = dense((m.numel, n.numel), promoted(call.tensors()))
+    return worked("elementwise", FLOPS_AN_ELEMENT["addr"], call.tensors(), [out])
+
+
+def halved(call: Call) -> OpCost:
+    """glu(x, dim): one half of a dimension gates the other."""
+    x = call.tensor(0)
+    return worked("elementwise", 1, [x], [dense((x.numel // 2,), x.dtype)])
+
+
+def halved_backward(call: Call) -> OpCost:
+    """glu_backward(gradient, x, dim)"""
+    x = call.tensor(1)
+    return worked("elementwise", 1, call.tensors(), [dense(x.dims, x.dtype)])
+
+
+def kept(call: Call) -> OpCost:
+    """log_sigmoid_forward: a buffer of the same size is written on processors, none on GPUs."""
+    x = call.tensor(0)
+    return worked("elementwise", 1, [x], [dense(x.dims, x.dtype)])
+
+
 def dropped(call: Call, name: str) -> OpCost:
     """Dropout: native_dropout writes its mask too."""
     x = call.tensor(0)
@@ -85,4 +128,10 @@ def dropped(call: Call, name: str) -> OpCost:
 def known(name: str) -> bool:
     """Whether an aten op works element by element."""
     plain = name.removesuffix("_")
-    return plain in ELEMENTWISE or plain in ("where", "masked_fill")
+    return plain in ELEMENTWISE or plain in CHOICE
+
+
+TABLE: Final[dict[str, Callable[[Call], OpCost]]] = {
+    "aten::addr": outer, "aten::addr_": outer, "aten::glu": halved, "aten::glu_backward": halved_backward,
+    "aten::log_sigmoid_forward": kept,
+}  # fmt: skip

@@ -64,11 +64,13 @@ def _scatter(index: int | None, source: int, adds: bool) -> Callable[[Call], OpC
         target, values = call.tensor(0), call.maybe(source)
         indices = [] if index is None else [call.tensor(index)]
         if values is None:
-            if not indices:
+            if not indices or "scatter" not in call.name:
                 raise Unclear("how much is written is not recorded")
             values = dense(indices[0].dims, target.dtype)  # a number everywhere
-        moved = dense(values.dims, target.dtype)
-        again = [moved] if adds else []
+        # a scatter takes as many of its source as there are indices
+        moved = dense(indices[0].dims if indices and "scatter" in call.name else values.dims, target.dtype)
+        again = [moved] if adds and call.name.endswith("_") else []
+        values = moved if call.maybe(source) is not None else dense((0,), target.dtype)
         cost = OpCost("index", "vector", target.dtype, elementwise=moved.numel if adds else 0,
                       reads=total([values, *indices, *again]), writes=total([moved]))  # fmt: skip
         if index is None and moved.numel <= 1:
@@ -94,7 +96,7 @@ def _table() -> dict[str, Callable[[Call], OpCost]]:
         "scatter": (2, 3, False), "scatter_add": (2, 3, True), "scatter_reduce": (2, 3, True),
         "index_add": (2, 3, True), "index_copy": (2, 3, False), "index_put": (None, 2, False),
         "_index_put_impl_": (None, 2, False), "_unsafe_index_put": (None, 2, False),
-        "index_fill": (2, 99, False), "slice_scatter": (None, 1, False), "select_scatter": (None, 1, False),
+ "slice_scatter": (None, 1, False), "select_scatter": (None, 1, False),
     }  # fmt: skip
     for name, (index, source, adds) in places.items():
         found[name] = _scatter(index, source, adds)

@@ -19,13 +19,22 @@ class Steps:
     transposed: int | None = None
 
 
-def places(call: Call, sizes: tuple[int, ...], kernel: tuple[int, ...], steps: Steps, *, up: bool = False) -> list[int]:
+def places(
+    call: Call,
+    sizes: tuple[int, ...],
+    kernel: tuple[int, ...],
+    steps: Steps,
+    *,
+    up: bool = False,
+    stride: list[int] | None = None,
+) -> list[int]:
     """Sizes of the output: floor((n + 2p - d(k - 1) - 1)/s) + 1, or of the transpose (n - 1)s - 2p + d(k - 1) + o + 1.
 
     Unclear where an argument was not recorded ("same" and "valid" are not: the op inside has the numbers).
     """
     count = len(sizes)
-    stride, padding = (_each(call, at, count) for at in (steps.stride, steps.padding))
+    stride = stride or _each(call, steps.stride, count)
+    padding = _each(call, steps.padding, count)
     dilation = [1] * count if steps.dilation is None else _each(call, steps.dilation, count)
     more = _each(call, steps.output_padding, count) if up and steps.output_padding is not None else [0] * count
     found = []

@@ -1,13 +1,13 @@
-"""Sums, extremes, norms, sorts, pooling and losses: one operation an element of the input."""
+"""Sums, extremes, norms and sorts: one operation an element of the input."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from flopsight.opcost.call import Call, Tensor, Unclear, dense
-from flopsight.opcost.elements import WHOLE, elementwise, moved
-from flopsight.opcost.places import Steps, places
+from flopsight.opcost.elements import WHOLE, elementwise, moved, numbers
 from flopsight.opcost.value import OpCost
 
 SAME: Final = ""
@@ -23,13 +23,9 @@ def _reduced(dim: int, formats: tuple[str, ...], asked: int | None = None) -> Ca
         dims = _left(call, x, dim)
         usual = call.dtype(asked) if asked is not None else ""
         made = [dense(dims, one or usual or _summed(call, x)) for one in formats]
-        return moved("reduction", _work(x), [x], made)
+        return moved("reduction", numbers(x), [x], made)
 
     return formula
-
-
-def _work(x: Tensor) -> int:
-    return 0 if x.dtype in WHOLE else x.numel
 
 
 def _summed(call: Call, x: Tensor) -> str:
@@ -64,7 +60,7 @@ def _running(*formats: str) -> Callable[[Call], OpCost]:
         x = call.tensor(0)
         asked = call.dtype(2) if call.name in ("aten::cumsum", "aten::cumprod") else ""
         kind = "reduction" if formats == (SAME,) else "sort"
-        return moved(kind, _work(x), [x], [dense(x.dims, one or asked or _summed(call, x)) for one in formats])
+        return moved(kind, numbers(x), [x], [dense(x.dims, one or asked or _summed(call, x)) for one in formats])
 
     return formula
 
@@ -76,52 +72,19 @@ def _topk(call: Call) -> OpCost:
         raise Unclear("how many are kept is not recorded")
     dims = list(x.dims)
     dims[at] = k
-    return moved("sort", _work(x), [x], [dense(tuple(dims), one) for one in (x.dtype, INDEX)])
+    return moved("sort", numbers(x), [x], [dense(tuple(dims), one) for one in (x.dtype, INDEX)])
 
 
-def _pooled(steps: Steps, indices: bool) -> Callable[[Call], OpCost]:
-    """(x, window, stride, padding, ..): a stride that is not given is the window."""
-
-    def formula(call: Call) -> OpCost:
-        x, kernel = call.tensor(0), call.wholes(1)
-        spatial = 3 if "3d" in call.name else 1 if "1d" in call.name else 2
-        if len(x.dims) <= spatial or len(kernel) not in (1, spatial) or not call.wholes(steps.stride):
-            raise Unclear("the window is not recorded")
-        window = tuple(kernel * spatial if len(kernel) == 1 else kernel)
-        if call.flag(4 if not indices else 5):
-            raise Unclear("sizes are rounded up")
-        dims = (*x.dims[:-spatial], *places(call, x.dims[-spatial:], window, steps))
-        return moved("reduction", _work(x), [x], [dense(dims, x.dtype), *([dense(dims, INDEX)] if indices else [])])
-
-    return formula
+def _found(call: Call) -> OpCost:
+    """How many there are depends on values: what is written is not known."""
+    read = call.tensors()
+    return replace(moved("sort", 0, read, []), writes=-1)
 
 
-def _adaptive(call: Call) -> OpCost:
-    """(x, sizes of the output)"""
-    x, sizes = call.tensor(0), call.wholes(1)
-    if not sizes or len(sizes) >= len(x.dims):
-        raise Unclear("sizes are not recorded")
-    return moved("reduction", _work(x), [x], [dense((*x.dims[: -len(sizes)], *sizes), x.dtype)])
-
-
-def _nll(call: Call) -> OpCost:
-    """nll_loss_forward(log-probabilities [n, c], targets [n], ..): one of each row is read."""
-    x, target = call.tensor(0), call.tensor(1)
-    picked = dense(target.dims, x.dtype)
-    out = [dense((), x.dtype)] if call.whole(3) in (1, 2) else [picked]
-    return moved("loss", picked.numel, [picked, target], out)
-
-
-def _nll_backward(call: Call) -> OpCost:
-    """nll_loss_backward(gradient, log-probabilities, targets, ..): zeros but for one of each row."""
-    gradient, x, target = call.tensor(0), call.tensor(1), call.tensor(2)
-    return moved("loss", target.numel, [gradient, target], [dense(x.dims, x.dtype)])
-
-
-def _cross_entropy(call: Call) -> OpCost:
-    """Softmax, and one of each row: the ops inside count where they are recorded."""
-    x, target = call.tensor(0), call.tensor(1)
-    return moved("loss", 5 * x.numel + target.numel, [x, target], [])
+def _placed(call: Call) -> OpCost:
+    """bucketize(x, edges, ..) and, the other way round, searchsorted(edges, x, ..): a place for each element of x."""
+    x = call.tensor(1 if "search" in call.name else 0)
+    return moved("sort", 0, call.tensors(), [dense(x.dims, "int32" if call.flag(2) else INDEX)])
 
 
 def _table() -> dict[str, Callable[[Call], OpCost]]:
@@ -141,12 +104,10 @@ def _table() -> dict[str, Callable[[Call], OpCost]]:
     found |= {name: _running(SAME) for name in ("cumsum", "cumprod", "cumsum_", "logcumsumexp")}
     found |= {name: _running(SAME, INDEX) for name in ("sort", "cummax", "cummin")}
     found |= {"argsort": _running(INDEX), "topk": _topk}
-    found["max_pool2d_with_indices"] = _pooled(Steps(2, 3, 4), True)
-    found["max_pool3d_with_indices"] = _pooled(Steps(2, 3, 4), True)
-    found["avg_pool2d"] = found["avg_pool3d"] = _pooled(Steps(2, 3), False)
-    found |= {f"{name}adaptive_avg_pool{n}d": _adaptive for n in (2, 3) for name in ("", "_")}
-    found |= {"nll_loss_forward": _nll, "nll_loss": _nll, "nll_loss_nd": _nll, "nll_loss_backward": _nll_backward}
-    found["cross_entropy_loss"] = _cross_entropy
+    found |= dict.fromkeys(
+        ("nonzero", "_unique2", "unique_dim", "unique_consecutive", "bincount", "masked_select"), _found
+    )
+    found |= {"bucketize": _placed, "searchsorted": _placed, "aminmax": _reduced(1, (SAME, SAME))}
     return {f"aten::{name}": formula for name, formula in found.items()}
 
 

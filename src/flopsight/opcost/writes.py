@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from flopsight.opcost.call import Call, Tensor, Unclear, dense
+from flopsight.opcost.call import Call, Tensor, dense
 from flopsight.opcost.elements import moved
 from flopsight.opcost.value import OpCost
 
@@ -21,8 +21,12 @@ def written(call: Call, name: str) -> OpCost:
         return moved(kind, 0, [], [_made(call, name)])
     tensors = call.tensors()
     if not tensors:
-        raise Unclear("sizes are not recorded")
+        return OpCost(kind, "vector", writes=-1)
     target = tensors[0]
+    if name in ("bernoulli", "poisson"):
+        return moved(kind, 0, tensors[:1], [dense(target.dims, target.dtype)])
+    if name == "multinomial":
+        return moved(kind, 0, tensors[:1], [dense((*target.dims[:-1], call.whole(1) or 0), "int64")])
     if name.startswith("_foreach_"):
         return moved(kind, 0, [], tensors)
     asked = call.dtype(2 if name.startswith("full") else 1) if name.endswith("_like") else ""
@@ -32,7 +36,7 @@ def written(call: Call, name: str) -> OpCost:
 def _made(call: Call, name: str) -> Tensor:
     at = 1 if name.startswith("new_") else 0
     if not call.value(at).startswith("["):
-        raise Unclear("sizes are not recorded")
+        return Tensor((), "", 0)  # bytes unknown
     place = at + (2 if "full" in name else 1)
     like = call.maybe(0) if at else None
     return dense(tuple(call.wholes(at)), call.dtype(place) or (like.dtype if like is not None else ""))
