@@ -20,15 +20,17 @@ def has_device(trace: Trace) -> bool:
 def on_threads(trace: Trace) -> Trace:
     """The same trace with a kernel for each op that works, on its thread as stream.
 
-    Of ops inside each other the inner one works; an op without a known cost works where nothing else in or around it
-    does.
+    Of ops inside each other the inner one works, but a matrix product works as a whole; an op without a known cost
+    works where nothing else in or around it does.
     """
     host = trace.host
     found = attribute(trace)
     work = work_of(trace, found)
     busy = np.array([c.kind != "shape" for c in work.kinds] + [False], bool)[work.kind]
+    product = np.array([bool(c.flops.executed) for c in work.kinds] + [False], bool)[work.kind]
     ops = host.kind == OP
-    working = busy & ~above(found.parent, busy)
+    within = climb(found.parent, np.where(ops, found.parent, -1), product) >= 0
+    working = (product | (busy & ~above(found.parent, busy))) & ~within
     inside = climb(found.parent, np.where(ops, found.parent, -1), busy) >= 0
     unknown = ops & ~busy & ~above(found.parent, ops) & ~inside & (work.kind < 0)
     rows = np.flatnonzero(working | unknown)
