@@ -76,6 +76,24 @@ def test_a_window_and_both_gradients():
     assert (found.reads, found.writes) == (5 * size, 3 * size)
 
 
+def test_flash_attention_3_and_older_functions():
+    q, ends = (12, 4, 8), (4,)
+    packed_3 = {"p0": q, "p1": q, "p2": q, "p7": ends, "t7": "int", "p8": ends, "t8": "int", "v12": "4", "v13": "4"}
+    whole = 4 * 8 * 4 * 3 * 10
+    found = cost("flash_attn_3::_flash_attn_forward", record(34, **packed_3, v24="True", v25="-1", v26="-1", v27="0"))
+    assert (found.flops.required, found.note) == (whole, "")
+    assert cost("flash_attn_3::fwd", record(34, **packed_3, v24="True", v25="-1", v26="-1", v27="128")) is None
+    back = record(22, p0=q, p1=q, p2=q, p3=q, p4=q, p6=ends, t6="int", p7=ends, t7="int", v10="4", v11="4", v16="True",
+                  v17="-1", v18="-1")  # fmt: skip
+    assert cost("flash_attn_3::_flash_attn_backward", back).flops == Flops(
+        2 * whole, 2 * 4 * 8 * 4 * 48, 5 * whole // 2
+    )
+    dense = (1, 10, 4, 8)
+    older = cost("FlashAttnFunc", record(11, p0=dense, p1=dense, p2=dense, v5="True"))
+    assert older.flops.required == 4 * 8 * 4 * 55
+    assert "window" in older.note
+
+
 def test_keys_in_pages_have_no_cost():
     q, cache = (8, 4, 8), (100, 16, 2, 8)
     paged = record(

@@ -55,6 +55,9 @@ EXACT = {
         lambda: A @ torch.randn(8, 3), lambda: torch.addmm(B, A, torch.randn(8, 8)), lambda: C @ torch.randn(4, 8, 5),
         lambda: A @ B, lambda: torch.dot(B, B), lambda: HALF @ HALF.t(),
         lambda: F.conv2d(IMAGE, torch.randn(4, 6, 3, 3), B[:4]),
+        lambda: F.conv_transpose2d(IMAGE, torch.randn(6, 4, 3, 3), stride=2, padding=1, output_padding=1, groups=2),
+        lambda: F.conv1d(C, torch.randn(9, 2, 3), stride=2, padding=1, dilation=2, groups=3),
+        lambda: F.conv_transpose1d(C, torch.randn(6, 5, 3), dilation=2),
         lambda: torch._int_mm(torch.zeros(32, 16, dtype=torch.int8), torch.zeros(16, 32, dtype=torch.int8)),
         lambda: torch._grouped_mm(
             torch.randn(24, 16).bfloat16(), torch.randn(3, 16, 32).bfloat16(), offs=torch.tensor([5, 11, 24]).int()),

@@ -18,6 +18,7 @@ from flopsight.opcost.value import OpCost
 
 MASKED: Final = "a mask tensor was given, whose values are not recorded: all that its flag allows is counted"
 UNSAID: Final = "whether it is causal is not recorded: the whole square is counted"
+OPEN: Final = "whether it has a window is not recorded: none is taken"
 RAGGED: Final = "lengths of the packed sequences are not recorded: the most that fits under the longest is counted"
 Sizes = tuple[int, int]
 
@@ -34,7 +35,9 @@ class Form:
     packed   cumulative lengths of queries; those of keys follow
     longest  the longest sequence of queries; that of keys follows
     window   keys to the left of a query; to the right follows
+    both     a window as one list, which may not be recorded
     span     a window as one number: a query's own key and those before
+    chunk    a length of chunks that attention stays in: no formula with one
     paged    tensors that say that keys are elsewhere, or fewer: no formula with them
     asked    which gradients are wanted: of q, k, v and a bias
     right    whether the causal triangle ends at the last key
@@ -48,7 +51,9 @@ class Form:
     packed: int | None = None
     longest: int | None = None
     window: int | None = None
+    both: int | None = None
     span: int | None = None
+    chunk: int | None = None
     paged: tuple[int, ...] = ()
     asked: int | None = None
     right: bool = False
@@ -80,6 +85,8 @@ def _cost(call: Call, form: Form) -> OpCost:
     q, k, v = (call.tensor(form.query + i) for i in range(3))
     if any(call.maybe(at) is not None for at in form.paged):
         raise Unclear("how many keys are in a cache is not recorded")
+    if form.chunk is not None and call.whole(form.chunk):
+        raise Unclear("attention in chunks")
     dims = _dims(call, form, q, k, v)
     area = _area(call, form, dims)
     out = dense((*q.dims[:-1], dims.wide), q.dtype)
@@ -122,6 +129,8 @@ def _area(call: Call, form: Form, dims: Dims) -> Area:
     square = sum(q * k for q, k in both)
     if form.mask is not None and call.maybe(form.mask) is not None:
         note = note or MASKED
+    if form.both is not None and not call.wholes(form.both):
+        note = note or OPEN
     return Area(dims.outer * run, dims.outer * square, note or ("" if said else UNSAID))
 
 
@@ -130,6 +139,8 @@ def _sides(call: Call, form: Form) -> tuple[int | None, int | None, bool]:
     left = right = None
     if form.window is not None:
         left, right = call.whole(form.window), call.whole(form.window + 1)
+    if form.both is not None and len(sides := call.wholes(form.both)) == 2:
+        left, right = sides
     if form.span is not None and (span := call.whole(form.span)):
         left = span - 1
     flag = call.flag(form.causal) if form.causal is not None else None
@@ -179,8 +190,9 @@ def _aiter_varlen(call: Call) -> OpCost:
 
 
 _MHA: Final = Form(causal=5, last=False, window=6, right=True)
+_MHA_BACKWARD: Final = Form(query=1, causal=8, last=False, window=9, right=True, backward=True)
 _FLASH_3: Final = Form(
-    causal=24, last=False, packed=7, longest=12, window=25, paged=(3, 4, 5, 10, 11, 14, 16), right=True
+    causal=24, last=False, packed=7, longest=12, window=25, chunk=27, paged=(3, 4, 5, 10, 11, 14, 16), right=True
 )  # fmt: skip
 _EFFICIENT: Final = Form(kind=9, last=False, packed=4, mask=3, span=13, paged=(12,))
 _EFFICIENT_BACKWARD: Final = Form(query=1, kind=14, last=False, packed=6, mask=4, span=18, backward=True)
@@ -215,7 +227,12 @@ FORMS: Final[dict[str, Form]] = {
         causal=10, last=False, packed=3, longest=6, window=11, paged=(5, 14), right=True),
     "xformers::efficient_attention_forward_cutlass": _EFFICIENT,
     "xformers::efficient_attention_backward_cutlass": _EFFICIENT_BACKWARD,
-    "aiter::mha_fwd": _MHA, "aiter::fmha_v3_fwd": _MHA,
+    "flash_attn_3::_flash_attn_backward": Form(
+        query=1, causal=16, last=False, packed=6, longest=10, window=17, paged=(8, 9), right=True, backward=True),
+    # the function of autograd that older releases show instead of an op
+    "FlashAttnFunc": Form(causal=5, last=False, both=6, right=True),
+    "aiter::mha_fwd": _MHA, "aiter::fmha_v3_fwd": _MHA, "aiter::_flash_attn_forward": _MHA,
+    "aiter::mha_bwd": _MHA_BACKWARD, "aiter::fmha_v3_bwd": _MHA_BACKWARD,
 }  # fmt: skip
 TABLE: Final[dict[str, Callable[[Call], OpCost]]] = {
     **{name: _of(form) for name, form in FORMS.items()}, "aiter::mha_varlen_fwd": _aiter_varlen,
