@@ -2,7 +2,8 @@
 
 Baselines: for a sweep, the same formulas evaluated one workload at a time; for one count, the sum over the rows of
 the ledger without the compiled form; for a start, the interpreter doing nothing; for a prediction, llm-analysis; for a
-meter, the training step alone (baseline/ours is below one there: 0.99 is a cost of one per cent).
+meter, the training step alone (baseline/ours is below one there: 0.99 is a cost of one per cent); for a trace, what
+only parses it.
 """
 
 import json
@@ -14,6 +15,7 @@ import numpy as np
 
 import bench_meter
 import bench_predict
+import bench_trace
 from flopsight.cost import Cost
 from flopsight.models.ledger import Ledger
 from flopsight.models.load import load
@@ -73,7 +75,7 @@ def main():
         start("-m", "flopsight", "--help"),
         start("-m", "flopsight", "count", "gpt2"),
     ]
-    rows += bench_predict.rows() + bench_meter.rows()
+    rows += [*bench_predict.rows(), *bench_meter.rows(), *bench_trace.rows()]
     if "--json" in sys.argv:
         print(json.dumps(rows, indent=1))
         return
