@@ -22,7 +22,7 @@ from flopsight.trace.intervals import NONE, Intervals, union
 
 KINDS: Final = (
     "gemm", "attention", "convolution", "moe", "scan", "normalization", "softmax", "elementwise", "reduction",
-    "embedding", "index", "random", "optimizer", "quantization", "sort", "fused", "other",
+    "embedding", "index", "random", "optimizer", "quantization", "sort", "copy", "fused", "other",
 )  # fmt: skip
 COMMUNICATION, COPIES = "communication, exposed", "copies, exposed"
 LAUNCH, SYNC, DATA = "idle: the host had not launched", "idle: the host was synchronizing", "idle: waiting for data"

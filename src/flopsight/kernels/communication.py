@@ -1,6 +1,7 @@
-"""Communication kernels by name: NCCL and RCCL, but also those of engines and of one-sided libraries.
+"""Communication kernels by name: NCCL and RCCL, and also those of engines and of one-sided libraries.
 
-Each pattern was taken from a trace or from the source of its library.
+A tool that looks for the letters "nccl" is blind on machines whose engines reduce by multimem stores or send tokens to
+experts by DeepEP, which is most of a step there.
 """
 
 from __future__ import annotations
@@ -9,69 +10,79 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal, get_args
 
-LONGEST: Final = 4096
-"""Characters of a name that are looked at."""
+from flopsight.errors import UsageError
+from flopsight.kernels.names import collectives
+from flopsight.kernels.table import first, table
+from flopsight.kernels.words import LONGEST, words_of
+
+Collective = Literal[
+    "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "reduce", "send_recv", "barrier", "unknown"
+]
+COLLECTIVES: Final[tuple[Collective, ...]] = get_args(Collective)
 
 
 @dataclass(frozen=True, slots=True)
 class Communication:
-    """Which collective, of which library; `kind` is "unknown" where a generic kernel runs any."""
+    """What is communicated, and by which library.
 
-    kind: str
+    kind      "unknown" where one kernel runs any collective (RCCL's Generic) or the name does not say
+    library   "nccl", "deep_ep", ...; "own" by a pattern of the user, "" where the name does not say
+    """
+
+    kind: Collective
     library: str
 
 
-LIBRARIES: Final = tuple(
-    (re.compile(pattern, re.IGNORECASE), library)
-    for pattern, library in (
-        (r"ncclDevKernel_Generic|ncclKernel_Generic|rccl", "rccl"),
-        (r"\bnccl|ncclDevKernel|ncclKernel|ncclSymkDevKernel|ncclSymDevKernel", "nccl"),
-        (r"multimem_(?:all_reduce|one_shot|all_gather|reduce_scatter)|(?:one|two)_shot_all_reduce|two_shot_all_gather"
-         r"|stream_write_value32|symm_mem.*barrier|multimem_one_shot", "symmetric memory"),
-        (r"cross_device_reduce|qr_all_?reduce|quick_all_?reduce|allreduce_prototype_twoshot|reduce_scatter_cross_device"
-         r"|allgather_lastdim|allgather_vec|ar_fusion_1stage|local_device_load_rmsnorm", "custom all-reduce"),
-        (r"(?:tensorrt_llm|flashinfer|trtllm).*(?:all_?reduce|all_?gather|moe_?a2a|alltoall)"
-         r"|(?:one|two)Shot_?AllReduce|lamport.*all_?reduce|allreduce_fusion_kernel|oneshotAllreduce|moefinalize.*allreduce",
-         "trtllm"),
-        (r"deep_ep::|\bep::(?:intranode|internode|internode_ll|legacy|elastic)", "deep_ep"),
-        (r"nvshmem", "nvshmem"), (r"rocshmem", "rocshmem"), (r"mscclpp", "mscclpp"), (r"\bmori::|moriEp", "mori"),
-        (r"pplx.*(?:dispatch|combine)|all_to_all::(?:dispatch|combine)", "pplx"),
-        (r"oneccl|ccl_kernel|\bccl::", "oneccl"), (r"\bgloo", "gloo"), (r"hccl|hcom_", "hccl"),
-        (r"userbuffers_fp16|userbuffers_fp8|kuserbuffers", "transformer engine"),
-    )
-)  # fmt: skip
-GENERIC: Final = "Generic"
-KINDS: Final = tuple(
-    (re.compile(pattern, re.IGNORECASE), kind)
-    for pattern, kind in (
-        (r"all_?reduce|cross_device_reduce|rmsnorm", "all_reduce"), (r"all_?gather", "all_gather"),
-        (r"reduce_?scatter", "reduce_scatter"), (r"all_?to_?all|a2a|dispatch|combine|notify", "all_to_all"),
-        (r"send_?recv|sendrecv|p2p", "send_recv"), (r"broad_?cast", "broadcast"), (r"barrier|sync", "barrier"),
-        (r"reduce", "reduce"), (r"put|get|quiet", "send_recv"),
-    )
-)  # fmt: skip
-FALSE: Final = re.compile(r"barrier_init|nccl_?check", re.IGNORECASE)
+_LIBRARIES: Final = table(collectives.LIBRARIES)
+_PROGRAMS: Final = table(collectives.PROGRAMS)
+_COLLECTIVES: Final = table(collectives.COLLECTIVES)
+# an operation of an XLA program: no templates, no arguments
+_PROGRAM_NAME: Final = re.compile(r"[a-z]+(?:-[a-z]+)+(?:\.[0-9.]+)?")
 
 
 def communication_of(name: str, own: Sequence[str] = ()) -> Communication | None:
     """The collective that a kernel of this name does; None where it does none.
 
-    own   patterns of the user's own kernels
+    own   regular expressions for the user's own kernels, looked for before all others
+
+    A matrix product that communicates while it computes counts as computing: None. An all-reduce that also adds and
+    normalizes is communication. Raises UsageError for an expression that is none.
     """
     return _of(name[:LONGEST], tuple(own))
 
 
 @lru_cache(maxsize=65536)
 def _of(name: str, own: tuple[str, ...]) -> Communication | None:
-    if any(re.search(pattern, name) for pattern in own):
-        return Communication(_kind(name), "own")
-    library = next((library for pattern, library in LIBRARIES if pattern.search(name)), None)
-    if library is None or FALSE.search(name):
+    head = words_of(name).head
+    if any(_expression(text).search(name) for text in own):
+        return Communication(_collective(head), "own")
+    library = _library(name, head)
+    if library is None or any(word in head for word in collectives.COMPUTES):
         return None
-    return Communication("unknown" if GENERIC in name else _kind(name), library)
+    return Communication("unknown" if "_generic" in head else _collective(head), library)
 
 
-def _kind(name: str) -> str:
-    return next((kind for pattern, kind in KINDS if pattern.search(name)), "unknown")
+def _library(name: str, head: str) -> str | None:
+    found = first(_LIBRARIES, head)
+    if found is None and any(word in head for word in collectives.SIGNALS) and "unsigned int**" in name:
+        return "symmetric memory"
+    if found is None and _PROGRAM_NAME.fullmatch(name):
+        return first(_PROGRAMS, head)
+    return found
+
+
+def _collective(head: str) -> Collective:
+    found = first(_COLLECTIVES, head)
+    return next((one for one in COLLECTIVES if one == found), "unknown")
+
+
+@lru_cache(maxsize=256)
+def _expression(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as wrong:
+        raise UsageError(
+            f"A regular expression for kernel names was expected, and {text!r} is none: {wrong}."
+        ) from None

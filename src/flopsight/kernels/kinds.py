@@ -1,141 +1,138 @@
-"""What a kernel computes, by its name: the first pattern that matches, the most telling first.
+"""What a kernel computes, by its name.
 
-Names of many libraries stand in one kernel's name (a CUTLASS kernel of FlashAttention), so the order is the knowledge
-here. A name that says nothing is "other".
+The function's own name is read first, its templates and arguments only where that says nothing: a kernel of PyTorch
+that is given a functor of another name stays what it is, and a CUTLASS kernel is what it was instantiated for. Tables
+of words lie under `names`; their order is the knowledge: attention is made of products, a product of a norm is none.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal, cast, get_args
 
-LONGEST: Final = 4096
-KINDS: Final = (
+from flopsight.kernels.communication import communication_of
+from flopsight.kernels.names import (
+    attention,
+    compilers,
+    convolutions,
+    experts,
+    general,
+    layers,
+    native,
+    products,
+    sequence,
+)
+from flopsight.kernels.table import Table, first, table
+from flopsight.kernels.words import LONGEST, Words, words_of
+
+Kind = Literal[
     "gemm", "attention", "convolution", "moe", "scan", "normalization", "softmax", "elementwise", "reduction",
-    "embedding", "index", "random", "optimizer", "quantization", "sort", "copy", "fused", "other",
+    "embedding", "index", "random", "optimizer", "quantization", "sort", "copy", "communication", "fused", "other",
+]  # fmt: skip
+"""What a kernel is for.
+
+gemm           matrix products, with vectors too, and their split-k reductions
+attention      scores, softmax and values in one kernel, and its helpers
+convolution    and the filters' transforms
+moe            routing, permuting, and products that are made for experts
+scan           state-space models, linear attention, recurrent cells
+normalization  norms of layers, batches and groups, forward and backward
+softmax        and losses that contain it
+elementwise    a loop over elements, whatever it applies: casts and copies too
+reduction      sums, maxima, prefix sums, losses
+embedding      tables looked up, rotations by position
+index          gather, scatter, selection, paged caches
+random         dropout, sampling
+optimizer      the step
+quantization   to and from formats with scales
+sort           sorting and top-k
+copy           bytes moved or laid out anew by a kernel that was written for it
+communication  see `communication_of`
+fused          a compiler's fusion whose name does not say more
+other          the name says nothing
+"""
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+_MADE: Final = table(attention.ROWS, sequence.ROWS, experts.ROWS)
+_PRODUCTS: Final = table(convolutions.ROWS, products.ROWS)
+_ALL: Final = (
+    *_MADE, *table(layers.NORMS, layers.QUANTIZATION), *_PRODUCTS, *table(layers.LOOKUPS, general.ROWS),
 )  # fmt: skip
-_TABLE: Final = {
-    "attention": r"""
-        flash_(?:fwd|bwd|attn|attention) flash_api flashattn \bfmha fmha_ _fmha fused_attention paged_attention
-        pagedattention attn_fwd attn_bwd _attn_ attention_kernel batchprefill batchdecode singleprefill
-        singledecode mha_(?:fwd|bwd|varlen) mla_(?:decode|prefill|kernel|fwd|combine|stage) flash_mla flashmla
-        _mla_ mla_ unified_attention attentionkernel pyflash efficient_attention kernel_mha mmha
-        masked_multihead sdpa cudnn_generated_fort_native_sdpa ring_attn kernel_unified_attention decode_att
-        _fwd_grouped_kernel_stage merge_attn_states fmha_cutlass attn_stage splitkv indexer_k mqa_logits
-        triton_.*(?:sdpa|flex_attention) tem_fused.*attention flex_attention
-    """,
-    "moe": r"""
-        fused_moe moe_kernel grouped_?gemm group_gemm moe_gemm m_grouped groupgemm moe_align topk_?gating
-        topk_softmax moe_sum moe_permute moe_unpermute expandinputrows finalize_moe
-        expert_?(?:first|offset|map|count) count_and_sort_expert grouped_topk biased_grouped moe:: fmoe _moe_
-        ck_moe moe_sorting permute_tokens unpermute ragged_dot route_kernel
-    """,
-    "scan": r"""
-        selective_scan mamba chunk_(?:state|scan|fwd|bwd|gated|delta|cumsum|kda|gla) _chunk_ ssd_ state_passing
-        gated_delta delta_rule fused_recurrent wkv rwkv causal_conv1d rglru linear_attn lightning_attn
-        recurrent_scan
-    """,
-    "normalization": r"""
-        rms_?norm layer_?norm layernorm batch_?norm bn_(?:fw|bw|fwd|bwd) group_?norm groupnorm instance_?norm
-        norm_fwd norm_bwd rowwisemoments gammabeta computeinternalgradients cunormal miopenbatchnorm ln_fwd
-        ln_bwd computegroupnorm add_rmsnorm norm_kernel l2norm cunn_layernorm
-    """,
-    "quantization": r"""
-        quantize dequant per_token_(?:group_)?quant per_block_cast cast_transpose _quant_kernel scaled_quant
-        fp8_quant nvfp4_quant mxfp amax_(?:kernel|and) cast_fp8 fp4_quant static_scaled_fp8 dynamic_scaled
-        block_scale_interleave scale_1d_block
-    """,
-    "softmax": r"""
-        softmax log_softmax cunn_softmax softmaxforward softmaxbackward cross_?entropy nll_loss soft_max
-        logsumexp
-    """,
-    "optimizer": r"""
-        multi_tensor_apply.*(?:adam|sgd|lamb|lion|adagrad|rmsprop) fused_?adam adamw?_ _adam lamb_
-        fusedoptimizer addcdiv optimizer cuda_fused_ distributed_adam l2norm_mp muon newton_schulz
-    """,
-    "convolution": r"""
-        fft2d fft1d implicit_convolve conv[123]d convolve _conv_ conv_(?:fprop|dgrad|wgrad|bias) [fd]grad
-        wgrad(?!_gemm) fprop winograd miopen.*conv igemm_(?:fwd|bwd|wrw) naive_conv depthwise cudnn.*conv im2col
-        col2im im2d2col conv_ gemm_conv batched_transpose subtensorop nchwtonhwc nhwctonchw dwconv _conv1x1
-        xdlops_conv sp3.*conv col2vol vol2col
-    """,
-    "gemm": r"""
-        gemm cutlass cublas nvjet cijk_ xmma splitk split_k wgmma hgemm sgemm matmul _mm_ \bmm_ mma_kernel
-        \bgemv gemvn gemvt dot_kernel reduce_1block_kernel dot_product marlin machete deep_gemm qmm wvsplitk
-        tinygemm rocblas hipblas kernel_func_reduction_splitk flatmm bpreshuffle linear_kernel _dot_
-        triton_tem_fused stream_k streamk ck::.*xdl xdl_cshuffle magma tensile gen_conv_gemm gemm_fusion matvec
-        skinny w8a8 w4a16 \bmv_ fp8_linear lora_(?:shrink|expand) sgmv bgmv
-    """,
-    "embedding": r"""
-        embedding rotary rope apply_rotary mrope gather_vocab vocab_
-    """,
-    "random": r"""
-        dropout philox bernoulli distribution_elementwise uniform_kernel random curand hiprand normal_kernel
-        multinomial gumbel rng
-    """,
-    "sort": r"""
-        radix_?sort sort_?kernel sbtopk gathertopk \btopk top_k topp top_p bitonic devicesegmented
-        cub::.*(?:sort|scan|select|run) cumsum tensor_kernel_scan scan_kernel onesweep histogram unique_ argsort
-        partition_ sampling
-    """,
-    "index": r"""
-        index_?(?:select|put|add|copy|elementwise|kernel|fill|func) indexing_ gather scatter _index_ take_
-        nonzero reshape_and_cache store_kv kv_?cache write_req slot_mapping get_num_kv create_flashinfer
-        block_table compute_position concat_and_cache fill_kernel_indices masked_ slice pad_ update_kv
-        copy_blocks swap_blocks catarraybatch split_with roll_
-    """,
-    "reduction": r"""
-        reduce_kernel reduction reducesegment (?:^|[^a-z])reduce(?!d) norm_two_pass lpnorm aminmax argmax argmin
-        \bsum_ mean_ devicereduce _reduce_ moments cleanup bias_grad max_kernel triton_red_ triton_per_
-    """,
-    "elementwise": r"""
-        elementwise vectorized unrolled pointwise triton_poi_ multi_tensor_apply activation silu gelu swiglu
-        relu act_and_mul _and_mul bias_add add_bias residual loop_fusion loop_.*fusion
-        wrapped_(?:add|mul|convert|broadcast) triu_tril fill arange copy_kernel cast convert transpose permute
-        select_ where clamp tanh sigmoid exp_ sqrt compare add_kernel mul_kernel opmath foreach binary unary
-        memset range_ zero_ set_ iota broadcast resolve_ bitwise upsample pool
-    """,
-    "copy": r"""
-        memcpy memset copybuffer copy_?device fillbuffer __amd_rocclr_(?:copy|fill) d2d h2d d2h \bcopy
-    """,
-    "fused": r"""
-        triton fusion fused inductor generated jit_
-    """,
-}
-"""Patterns of each kind, one a word; a kind that stands higher wins: attention is made of GEMMs."""
-TABLE: Final = tuple((kind, re.compile("|".join(words.split()), re.IGNORECASE)) for kind, words in _TABLE.items())
-NATIVE: Final = re.compile(r"at::native::.*?(?:vectorized|unrolled|elementwise)", re.IGNORECASE)
-TELLING: Final = ("softmax", "normalization", "random", "embedding", "optimizer", "index")
-INDUCTOR: Final = re.compile(r"^triton_(poi|red|per|tem|mm|for|split_scan)_(?:fused_)?(.*)$")
-FUSED_KINDS: Final = (
-    ("gemm", r"(?:^|_)(?:mm|addmm|bmm|baddbmm)(?:_|$)"), ("attention", r"attention|sdpa"),
-    ("softmax", r"softmax|nll_loss"), ("normalization", r"norm"), ("embedding", r"embedding"),
-    ("optimizer", r"adam|sgd"),
+_NATIVE: Final = table(native.HEADS)
+_FUNCTORS: Final = table(native.FUNCTORS)
+_MULTI_TENSOR: Final = table(native.MULTI_TENSOR)
+_INDUCTOR: Final = table(compilers.INDUCTOR)
+_HLO: Final = table(compilers.HLO)
+
+_FORM: Final = re.compile(r"(?:\w{1,40}_)?triton_(poi|red|per|tem|mm|for|split_scan|bmm|unk)_")
+_PRODUCT_OPS: Final = re.compile(r"_(?:mm|addmm|bmm|baddbmm|scaled_mm|grouped_mm)_")
+_HLO_NAME: Final = re.compile(
+    r"(?:loop|input|wrapped|gemm|triton|copy|transpose|concatenate|scatter|dynamic|fusion|dot|convolution|broadcast"
+    r"|multiply|add|convert|select|reduce|custom|command_buffer|__cu)[\w.\-$]{0,200}"
+)
+_HLO_SIGNS: Final = ("fusion", "wrapped_", "__cu", "triton_softmax", "triton_gemm")
+_WRAPPERS: Final = (
+    "_cutlass_kernel_", "_cutlass_kernel2_", "_cutlass_device_kernel_", "cutlass_cudnn", "_device_kernel_",
+    "_cutlass_kernel_kernel_",
 )  # fmt: skip
+_CUTE: Final = ("kernel_cutlass_kernel_", "kernel_cutlass_")
+"""Prefixes of kernels written in CuTe's DSL: what follows is the author's name."""
 
 
-def kind_of(name: str) -> str:
-    """What a kernel of this name computes: one of KINDS."""
+def kind_of(name: str) -> Kind:
+    """What a kernel of this name computes; "other" where the name does not say."""
     return _of(name[:LONGEST])
 
 
 @lru_cache(maxsize=65536)
-def _of(name: str) -> str:
-    inductor = INDUCTOR.match(name)
-    if inductor:
-        return _inductor(inductor.group(1), inductor.group(2))
-    if NATIVE.search(name):
-        # PyTorch's own loop over elements: what it applies stands behind, a shape of loop before
-        return next((k for k, p in TABLE if k in TELLING and p.search(name)), "elementwise")
-    return next((kind for kind, pattern in TABLE if pattern.search(name)), "other")
+def _of(name: str) -> Kind:
+    if communication_of(name) is not None:
+        return "communication"
+    form = _FORM.match(name)
+    if form is not None:
+        return _inductor(form.group(1), name[form.end() :])
+    if _HLO_NAME.fullmatch(name) and any(sign in name for sign in _HLO_SIGNS):
+        return _first(_HLO, words_of(name).whole) or "fused"
+    for prefix in _CUTE:
+        name = name.removeprefix(prefix)
+    words = words_of(name)
+    if "multi_tensor_apply" in words.head:
+        return _first(_MULTI_TENSOR, words.whole) or "elementwise"
+    if "_at_native_" in words.head or words.head.startswith("_at_cuda_"):
+        return _native(words)
+    return _library(words)
 
 
-def _inductor(form: str, ops: str) -> str:
+def _library(words: Words) -> Kind:
+    if any(wrapper in words.head for wrapper in _WRAPPERS):
+        return _first(_MADE, words.whole) or _first(_PRODUCTS, words.whole) or _first(_ALL, words.whole) or "other"
+    return _first(_ALL, words.head) or _first(_ALL, words.whole) or "other"
+
+
+def _native(words: Words) -> Kind:
+    """PyTorch's own: its loops over elements by functor, the others by their own name."""
+    found = _first(_NATIVE, words.head)
+    if found is not None:
+        return found
+    if any(loop in words.head for loop in native.LOOPS):
+        return _first(_FUNCTORS, words.whole) or "elementwise"
+    return _library(words)
+
+
+def _inductor(form: str, ops: str) -> Kind:
     """A kernel that Inductor wrote: its form, and the ops that its name lists."""
-    if form in ("tem", "mm"):
-        return "attention" if re.search(r"attention|sdpa", ops) else "gemm"
-    for kind, pattern in FUSED_KINDS[2:]:
-        if re.search(pattern, ops):
-            return kind
+    listed = f"_{ops.removeprefix('fused_').lower()}_"
+    if form in ("tem", "mm", "bmm"):
+        return "attention" if "attention" in listed or "flex" in listed or "sdpa" in listed else "gemm"
+    if _PRODUCT_OPS.search(listed) and form in ("red", "per"):
+        # a product of few rows is decomposed into a sum; it is then one fused reduction
+        return "reduction"
+    found = _first(_INDUCTOR, listed)
+    if found is not None:
+        return found
     return "reduction" if form in ("red", "per", "split_scan") else "elementwise"
+
+
+def _first(rows: Table, text: str) -> Kind | None:
+    return cast("Kind | None", first(rows, text))

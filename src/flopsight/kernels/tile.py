@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from flopsight.kernels.kinds import LONGEST
+from flopsight.kernels.words import LONGEST
 
 
 @dataclass(frozen=True, slots=True)
