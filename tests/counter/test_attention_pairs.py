@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flopsight.torch.formulas.attention.masks import mask_pairs
 from flopsight.opcost.pairs import causal_pairs, window_pairs
+from flopsight.torch.formulas.attention.masks import mask_pairs
 from tests.counter.attention_truth import pairs
 
 lengths = st.integers(0, 9)

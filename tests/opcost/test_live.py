@@ -5,7 +5,9 @@ import collections
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+
+import torch
 
 import flopsight.torch
 from flopsight.achieved.attribution import attribute
@@ -87,7 +89,8 @@ def test_other_families(kind, tmp_path):
 
 def test_convolutions(tmp_path):
     net = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 12, 3, stride=2, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(12, 24, 3, groups=3, dilation=2),
+        torch.nn.Conv2d(3, 12, 3, stride=2, padding=1), torch.nn.ReLU(),
+        torch.nn.Conv2d(12, 24, 3, groups=3, dilation=2),
         torch.nn.ConvTranspose2d(24, 8, 4, stride=2, groups=2), torch.nn.Conv2d(8, 8, 3, groups=8, padding="same"),
     )  # fmt: skip
     images = torch.randn(2, 3, 20, 24)

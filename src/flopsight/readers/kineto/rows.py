@@ -10,7 +10,6 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw, Struct, field
 
-
 NONE: Final = Raw()
 
 
