@@ -66,6 +66,8 @@ fuzz: $(VENV)/dev            ## coverage-guided fuzzing of everything that reads
 	$(PIP) install -c constraints.txt atheris
 	for target in json safetensors gguf; do $(BIN)/python tests/fuzz/run_atheris.py $$target -runs=100000 || exit 1; done
 	$(BIN)/python tests/fuzz/run_atheris.py config -runs=3000
+	for name in $$($(BIN)/python -m tests.fuzz.trace_files); do \
+		$(BIN)/python tests/fuzz/run_atheris.py trace-$$name -runs=60000 || exit 1; done
 
 gpu-check: $(VENV)/dev            ## on a machine with a GPU: ceilings, counts and utilization beside its own counters, kept in data/measured
 	$(PIP) install nvidia-ml-py

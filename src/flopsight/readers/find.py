@@ -144,8 +144,8 @@ def _one(place: Path, limits: Limits, fmt: str | None) -> tuple[Trace, ...]:
 def _places(folder: Path) -> Iterator[Path]:
     """Files in order; a folder that a reader takes as a whole is one place."""
     for one in sorted(folder.iterdir()):
-        if one.name.startswith("."):
-            continue
+        if one.name.startswith(".") or (one.is_symlink() and one.is_dir()):
+            continue  # a link to a folder may lead back here
         if one.is_dir():
             whole = _chosen(Head(one.name.lower(), b"", tuple(sorted(x.name for x in one.iterdir()))), None)
             if whole is not None:
