@@ -47,19 +47,21 @@ class Unpacked:
 
     def read(self, size: int) -> bytes:
         """The next bytes, fewer at the end. A damaged archive ends early and says why in `cut`."""
-        found = bytearray()
-        while len(found) < size and not self.cut:
+        parts: list[bytes] = []
+        missing = size
+        while missing > 0 and not self.cut:
             try:
-                part = self._raw.read1(size - len(found))
+                part = self._raw.read1(missing)
             except BROKEN as error:
                 self.cut = f"{type(error).__name__}: {error}"
                 break
             if not part:
                 break
-            found += part
+            parts.append(part)
+            missing -= len(part)
             self.done += len(part)
             self._check()
-        return bytes(found)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _check(self) -> None:
         most = min(self._limits.size, max(CHECKED, self._size * self._limits.ratio))

@@ -49,16 +49,19 @@ class Build:
 
     def add(self, rows: Sequence[Any]) -> None:
         """One piece."""
-        classes: dict[type, list[Any]] = defaultdict(list)
-        for one in rows:
-            classes[one.__class__].append(one)
-        self.unused["moments (memory and marks)"] += len(classes.pop(Instant, ()))
-        self.odd["begin and end pairs"] += sum(len(classes.pop(pair, ())) for pair in PAIRS)
+        complete = [one for one in rows if one.__class__ is Complete]
+        if len(complete) < len(rows):
+            self._others(rows)
         kinds: dict[str, list[Complete]] = defaultdict(list)
-        for one in classes.get(Complete, ()):
+        for one in complete:
             kinds[one.cat].append(one)
         for cat, mine in kinds.items():
             self._category(cat, mine)
+
+    def _others(self, rows: Sequence[Any]) -> None:
+        classes = [one.__class__ for one in rows]
+        self.unused["moments (memory and marks)"] += classes.count(Instant)
+        self.odd["begin and end pairs"] += sum(classes.count(pair) for pair in PAIRS)
 
     def _category(self, cat: str, rows: list[Complete]) -> None:
         low = cat.lower()
@@ -96,11 +99,11 @@ class Build:
         add["name"].append(self.names.of(map(_name, rows)))
         add["kind"].append(np.full(len(rows), kind, np.int8))
         add["device"].append(np.fromiter(map(_device_of, rows), _int64, len(rows)))
-        add["stream"].append(np.fromiter((_number(a.stream) for a in args), _int64, len(rows)))
+        add["stream"].append(_numbers(list(map(_stream, args))))
         add["correlation"].append(np.fromiter(map(_correlation, args), _int64, len(rows)))
         add["external"].append(np.fromiter(map(_external, args), _int64, len(rows)))
         add["graph"].append(np.fromiter(map(_node, args), _int64, len(rows)))
-        add["bytes"].append(np.fromiter((_number(a.bytes) for a in args), _int64, len(rows)))
+        add["bytes"].append(_numbers(list(map(_bytes, args))))
         add["collective"].append(np.fromiter(map(self._collective, args), _int32, len(rows)))
         add["grid"].append(_threes([a.grid for a in args]))
         add["block"].append(_threes([a.block for a in args]))
@@ -125,8 +128,10 @@ class Build:
         add["launched"].append(self._launched(args) if kind == CALL else np.full(size, -1, _int32))
 
     def _launched(self, args: list[Args]) -> Any:
-        found = (self.names[one.kernel] if one.kernel else -1 for one in args)
-        return np.fromiter(found, _int32, len(args))
+        names = list(map(_kernel, args))
+        if not any(names):
+            return np.full(len(args), -1, _int32)
+        return np.fromiter((self.names[name] if name else -1 for name in names), _int32, len(args))
 
     def _collective(self, args: Args) -> int:
         if not args.collective:
@@ -166,12 +171,21 @@ class _Threads(dict[tuple[Any, Any], int]):
 _ts, _dur, _name, _args = attrgetter("ts"), attrgetter("dur"), attrgetter("name"), attrgetter("args")
 _pid, _tid = attrgetter("pid"), attrgetter("tid")
 _correlation, _external, _node = attrgetter("correlation"), attrgetter("external"), attrgetter("node")
+_stream, _bytes, _kernel = attrgetter("stream"), attrgetter("bytes"), attrgetter("kernel")
 _sequence, _record = attrgetter("sequence"), attrgetter("record")
 
 
 def _device_of(one: Complete) -> int:
     device = one.args.device
     return device if device >= 0 else _number(one.pid)
+
+
+def _numbers(values: list[Any]) -> Any:
+    """Whole numbers of a column; most files have nothing else in it."""
+    try:
+        return np.array(values, _int64) if values else np.empty(0, _int64)
+    except (ValueError, TypeError, OverflowError):
+        return np.fromiter(map(_number, values), _int64, len(values))
 
 
 def _number(value: Any) -> int:
